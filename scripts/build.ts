@@ -1,0 +1,168 @@
+// Builds dist/ with esbuild: `node scripts/build.ts [--types]`.
+// Modules come from node_modules, else from .tools/node_modules; entries that do not exist yet are
+// skipped. Every file appears whole by a rename, entries after the chunks they load.
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, relative } from "node:path";
+import type { BuildOptions, Metafile } from "esbuild";
+
+const started = new Date();
+const root = join(import.meta.dirname, "..");
+const dist = join(root, "dist");
+const withTypes = process.argv.includes("--types");
+/** A program that runs for days may still load a chunk of an older build. */
+const KEEP_CHUNKS_MS = 7 * 24 * 3600 * 1000;
+
+const { build } = await loadEsbuild();
+mkdirSync(join(root, ".tools"), { recursive: true });
+const temp = mkdtempSync(join(root, ".tools/build-"));
+try {
+  const split = existing({
+    cli: "src/cli/main.ts",
+    index: "src/index.ts",
+    testing: "src/testing/index.ts",
+  });
+  const metafiles = [
+    await bundle({ ...split, splitting: true, chunkNames: "chunks/[name]-[hash]" }),
+    await bundle(existing({ bundle: "src/bundle/main.ts" })),
+    await bundle({ ...existing({ "guest-init": "src/guest-init/main.ts" }), target: "node20" }),
+  ];
+  if (existsSync(join(temp, "cli.js"))) markExecutable(join(temp, "cli.js"));
+  writeFileSync(join(temp, "THIRD-PARTY-LICENSES"), licences(metafiles));
+  if (withTypes) emitTypes();
+  publish();
+} catch (error) {
+  // esbuild has printed its own findings.
+  if (!(error instanceof Error && "errors" in error)) throw error;
+  process.exitCode = 1;
+} finally {
+  rmSync(temp, { recursive: true, force: true });
+}
+
+async function loadEsbuild(): Promise<typeof import("esbuild")> {
+  for (const home of [root, join(root, ".tools")]) {
+    const require = createRequire(join(home, "package.json"));
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the module of this name
+    if (existsSync(join(home, "node_modules/esbuild"))) return require("esbuild") as never;
+  }
+  throw new Error("esbuild is missing: run bin/bot-bottle, which brings it, or npm install");
+}
+
+/** The entries that exist, for esbuild. */
+function existing(entries: Record<string, string>): { entryPoints: Record<string, string> } {
+  const found = Object.entries(entries).filter(([name, file]) => {
+    const isThere = existsSync(join(root, file));
+    if (!isThere) console.error(`build: ${name}: no ${file} yet, skipped`);
+    return isThere;
+  });
+  return { entryPoints: Object.fromEntries(found) };
+}
+
+async function bundle(
+  options: BuildOptions & { entryPoints: Record<string, string> },
+): Promise<Pick<Metafile, "inputs">> {
+  if (Object.keys(options.entryPoints).length === 0) return { inputs: {} };
+  const { metafile } = await build({
+    absWorkingDir: root,
+    outdir: temp,
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node24",
+    minifyWhitespace: true,
+    minifySyntax: true,
+    legalComments: "external",
+    logLevel: "warning",
+    nodePaths: [join(root, ".tools/node_modules")],
+    // CommonJS modules inside an ES module call require for Node's own modules.
+    banner: {
+      js: 'import{createRequire as __require_}from"node:module";const require=__require_(import.meta.url);',
+    },
+    ...options,
+    metafile: true,
+  });
+  return metafile;
+}
+
+function markExecutable(file: string): void {
+  const text = readFileSync(file, "utf8");
+  if (!text.startsWith("#!")) writeFileSync(file, `#!/usr/bin/env node\n${text}`);
+  chmodSync(file, 0o755);
+}
+
+/** The licence of every package whose code is in dist/. */
+function licences(metafiles: readonly Pick<Metafile, "inputs">[]): string {
+  const folders = new Set<string>();
+  for (const input of metafiles.flatMap((it) => Object.keys(it.inputs))) {
+    const folder = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0];
+    if (folder) folders.add(folder);
+  }
+  const parts = [...folders].sort().map((folder) => {
+    const path = join(root, folder);
+    const file = readdirSync(path).find((it) => /^licen[cs]e/i.test(it));
+    const version = /"version":\s*"([^"]+)"/.exec(readFileSync(join(path, "package.json"), "utf8"));
+    const title = `${folder.replace(/^.*node_modules\//, "")} ${version?.[1] ?? ""}`;
+    if (file === undefined) throw new Error(`${folder} has no licence file`);
+    return `${title}\n\n${readFileSync(join(path, file), "utf8").trim()}\n`;
+  });
+  return `${parts.join(`\n${"-".repeat(80)}\n\n`)}\n`;
+}
+
+function emitTypes(): void {
+  const config = join(temp, "tsconfig.json");
+  const compilerOptions = {
+    noEmit: false,
+    emitDeclarationOnly: true,
+    outDir: "./types",
+    rootDir: "../../src",
+  };
+  const exclude = ["../../src/**/*.test.ts", "../../src/**/*.test.tsx"];
+  const extend = {
+    extends: "../../tsconfig.json",
+    include: ["../../src"],
+    exclude,
+    compilerOptions,
+  };
+  writeFileSync(config, JSON.stringify(extend));
+  const tsc = createRequire(join(root, "package.json")).resolve("typescript/package.json");
+  execFileSync(process.execPath, [join(dirname(tsc), "bin/tsc"), "-p", config], {
+    stdio: ["ignore", 2, 2],
+  });
+  rmSync(config);
+}
+
+/** Moves every file of the new build into dist/, removes what it no longer has, and stamps it. */
+function publish(): void {
+  const files = readdirSync(temp, { recursive: true, encoding: "utf8" })
+    .filter((it) => statSync(join(temp, it)).isFile())
+    .sort((a, b) => Number(b.includes("/")) - Number(a.includes("/")));
+  for (const file of files) {
+    mkdirSync(dirname(join(dist, file)), { recursive: true });
+    renameSync(join(temp, file), join(dist, file));
+  }
+  const now = new Set([...files, ".stamp"]);
+  for (const file of readdirSync(dist, { recursive: true, encoding: "utf8" })) {
+    const path = join(dist, file);
+    const info = statSync(path);
+    const isYoungChunk = file.startsWith("chunks/") && Date.now() - info.mtimeMs < KEEP_CHUNKS_MS;
+    const isKept = now.has(file) || (!withTypes && (isYoungChunk || file.startsWith("types/")));
+    if (info.isFile() && !isKept) rmSync(path);
+  }
+  writeFileSync(join(dist, ".stamp"), "");
+  // What was edited while building is newer than the stamp and is built next time.
+  utimesSync(join(dist, ".stamp"), started, started);
+  console.error(`build: ${files.length} files in ${relative(root, dist)}/`);
+}

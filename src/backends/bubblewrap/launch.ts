@@ -1,0 +1,214 @@
+/**
+ * Launches a guest: limits, door, chain, first connection. Whatever is acquired is released again when a later step fails,
+ * and is recorded before it can leak.
+ */
+import { dirname, join } from "node:path";
+import { BugError, HostError, LaunchError } from "../../base/errors.ts";
+import { Scope } from "../../base/scope.ts";
+import type { Child } from "../../process/exec.ts";
+import { killIfSame, type ProcessIdentity, readStartTime } from "../../process/identity.ts";
+import type { Guest, GuestPlan, GuestResources, LaunchContext } from "../contract.ts";
+import { type GuestLink, openGuestLink } from "../shared/guest-link.ts";
+import { type InitDoor, openInitDoor } from "../shared/init-door.ts";
+import { openCgroups } from "./cgroup.ts";
+import { readGuestPid, setupFailure, startChain } from "./chain.ts";
+import { checkMountPoints, prepareEtc } from "./guest-files.ts";
+import { BubblewrapGuest, closeCgroups } from "./guest.ts";
+import { probeLayout } from "./layout.ts";
+import { type ChosenLimits, chooseLimits } from "./limits.ts";
+import { probeLimitHost, tryNamespaces } from "./probe.ts";
+import { type HostLayout, renderBubblewrap, renderDropPrefix, renderLauncher } from "./render.ts";
+import { parseSeccompArch, renderSeccompFilter } from "./seccomp.ts";
+import { type ShieldedStdio, shieldStdio } from "./stdio.ts";
+import { watchMemory } from "./watchdog.ts";
+
+/** Milliseconds for guest-init to connect: it takes 60, a busy machine a hundred times that. */
+export const MAX_CONNECT_MS = 20_000;
+
+/** What the machine and the plan decide before anything is made. */
+interface Preparation {
+  readonly layout: HostLayout;
+  readonly limits: ChosenLimits;
+  readonly filter: Buffer;
+}
+
+/** Creates and starts the guest. Throws HostError or LaunchError; nothing is left behind then. */
+export async function launchBubblewrap(plan: GuestPlan, context: LaunchContext): Promise<Guest> {
+  const prepared = await prepare(plan, context);
+  await using scope = new Scope({ clock: context.ports.clock });
+  const watch = new AbortController();
+  const { cgroups } = prepared.limits;
+  let resources: GuestResources = {
+    processes: [],
+    cgroups: cgroups.map((group) => group.directory),
+    objects: {},
+  };
+  const record = async (...processes: readonly ProcessIdentity[]): Promise<void> => {
+    resources = { ...resources, processes: [...resources.processes, ...processes] };
+    await context.onResources(resources);
+  };
+  scope.defer("control groups", () => closeCgroups(resources, context.ports.clock));
+  if (cgroups.length > 0) await record();
+  await openCgroups(cgroups);
+  const door = scope.use("init door", await openInitDoor(join(plan.doorsDir, "init.sock")));
+  const stdio = await shieldStdio(context.stdio, dirname(plan.doorsDir), context.ports);
+  scope.defer("descriptors", () => stdio.close());
+  const child = scope.use("bubblewrap", await spawn(plan, context, { prepared, stdio }));
+  await record(identityOf(child.pid));
+  const { init, link } = await connectGuest(plan, context, {
+    child,
+    door,
+    layout: prepared.layout,
+    record,
+  });
+  scope.defer("first process", () => killIfSame(init, "SIGKILL"));
+  const isolation = isolationOf(plan, init.pid);
+  const guest = new BubblewrapGuest({
+    ...{ child, link, init, stdio, resources, isolation, watch },
+    limits: prepared.limits.report,
+    ports: context.ports,
+  });
+  startWatch(prepared.limits, init, { watch, context });
+  scope.move();
+  return guest;
+}
+
+async function prepare(plan: GuestPlan, context: LaunchContext): Promise<Preparation> {
+  context.signal?.throwIfAborted();
+  const isRoot = process.getuid?.() === 0;
+  // A guest that is kernel uid 0, mapped or not, owns what root owns.
+  if (isRoot !== (plan.hostUid !== undefined))
+    throw new BugError("a guest has a host uid of its own exactly when root launches it");
+  const arch = parseSeccompArch(process.arch);
+  if (arch === undefined)
+    throw new HostError(
+      "host.backend-unavailable",
+      `there is no system-call filter for ${process.arch}`,
+    );
+  await checkMountPoints(plan);
+  const layout = await probeLayout(context.ports, isRoot);
+  const { memoryBytes, cpus } = plan.limits;
+  const host = await probeLimitHost(context.ports, {
+    hasPrlimit: layout.prlimit !== undefined,
+    needsGroups: memoryBytes !== undefined || cpus !== undefined,
+  });
+  await prepareEtc(plan.etcDir, layout.etcEntries);
+  return {
+    layout,
+    limits: chooseLimits(plan.id, plan.limits, host),
+    filter: renderSeccompFilter(arch, plan),
+  };
+}
+
+async function spawn(
+  plan: GuestPlan,
+  context: LaunchContext,
+  parts: { readonly prepared: Preparation; readonly stdio: ShieldedStdio },
+): Promise<Child> {
+  const { layout, limits, filter } = parts.prepared;
+  const rendered = renderBubblewrap(plan, layout);
+  const cgroups = limits.cgroups.map((group) => group.directory);
+  try {
+    return await startChain({
+      command: renderLauncher(rendered.argv, { cgroups, prefix: limits.prefix }),
+      env: limits.env,
+      rendered,
+      filter,
+      stdio: parts.stdio.entries,
+      terminal: plan.terminal,
+      ports: context.ports,
+    });
+  } finally {
+    parts.stdio.release();
+  }
+}
+
+interface ConnectParts {
+  readonly child: Child;
+  readonly door: InitDoor;
+  readonly layout: HostLayout;
+  readonly record: (...processes: readonly ProcessIdentity[]) => Promise<void>;
+}
+
+async function connectGuest(
+  plan: GuestPlan,
+  context: LaunchContext,
+  parts: ConnectParts,
+): Promise<{ readonly init: ProcessIdentity; readonly link: GuestLink }> {
+  const { child, door } = parts;
+  try {
+    const init = identityOf(await readGuestPid(child, context.signal));
+    await parts.record(init);
+    const ended = child.exited.then(() => {
+      throw setupFailure(child, "guest-init ended before it connected");
+    });
+    const socket = await Promise.race([
+      door.accept({ timeoutMs: MAX_CONNECT_MS, signal: context.signal }),
+      ended,
+    ]);
+    const relays = plan.doors.map(({ port, name }) => ({
+      port,
+      socket: `${plan.guestDoors}/${name}.sock`,
+    }));
+    const link = await openGuestLink(socket, {
+      env: context.guestEnv,
+      relays,
+      home: plan.guestHome,
+    });
+    return { init, link };
+  } catch (error) {
+    throw await explainFailure(error, plan, { context, layout: parts.layout });
+  }
+}
+
+/** A chain that fails is mostly a machine that forbids namespaces: tried again alone, to be sure before it is said. */
+async function explainFailure(
+  error: unknown,
+  plan: GuestPlan,
+  parts: { readonly context: LaunchContext; readonly layout: HostLayout },
+): Promise<unknown> {
+  const { context, layout } = parts;
+  if (!(error instanceof LaunchError) || context.signal?.aborted === true) return error;
+  const refusal = await tryNamespaces(
+    layout.bwrap,
+    context.ports,
+    renderDropPrefix(plan.hostUid, layout.setpriv),
+  );
+  if (refusal === undefined) return error;
+  return new HostError("host.userns-forbidden", refusal.reason, {
+    hint: refusal.hint,
+    cause: error,
+  });
+}
+
+function identityOf(pid: number): ProcessIdentity {
+  return { pid, startTime: readStartTime(pid) ?? "" };
+}
+
+function isolationOf(
+  plan: GuestPlan,
+  hostPid: number,
+): { hostPid: number; hostUid: number; hostGid: number } {
+  return {
+    hostPid,
+    hostUid: plan.hostUid ?? process.getuid?.() ?? -1,
+    hostGid: plan.hostUid ?? process.getgid?.() ?? -1,
+  };
+}
+
+function startWatch(
+  limits: ChosenLimits,
+  init: ProcessIdentity,
+  parts: { readonly watch: AbortController; readonly context: LaunchContext },
+): void {
+  if (limits.watchedBytes === undefined) return;
+  const { clock, log } = parts.context.ports;
+  void watchMemory({
+    hostPid: init.pid,
+    limitBytes: limits.watchedBytes,
+    clock,
+    log,
+    signal: parts.watch.signal,
+    onExceeded: () => killIfSame(init, "SIGKILL"),
+  });
+}

@@ -1,0 +1,134 @@
+/** Looks at the machine for what decides bubblewrap's arguments: programs, the shape of /, /etc and /proc. Changes nothing. */
+import { lstat, readlink, stat } from "node:fs/promises";
+import { systemCode } from "../../base/errors.ts";
+import { type HostPath, parseHostPath } from "../../base/ids.ts";
+import { findBinary, missingBinary, requireBinary } from "../../process/find-binary.ts";
+import type { BackendPorts } from "../contract.ts";
+import type { HostLayout } from "./render.ts";
+
+/** Where the guest's own programs are looked for: only what lies below /usr is there too. */
+const SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin";
+const ROOT_ENTRIES = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+/** Debian's links of interchangeable programs, and the loader's index of libraries. */
+const ETC_ENTRIES = ["alternatives", "ld.so.cache"];
+const HOST_PROC_FILES = [
+  "kcore",
+  "keys",
+  "key-users",
+  "latency_stats",
+  "sched_debug",
+  "timer_list",
+  "timer_stats",
+];
+const STAGING_CANDIDATES = ["/mnt", "/media", "/srv", "/home", "/opt"];
+/** Options that every bubblewrap we can use has (0.5 and later). */
+const REQUIRED_OPTIONS = [
+  "--args",
+  "--seccomp",
+  "--info-fd",
+  "--perms",
+  "--die-with-parent",
+  "--clearenv",
+];
+const REQUIRED_SIZE_OPTION = "--size";
+
+/** What `bwrap --help` says it can do. */
+export interface BwrapFeatures {
+  readonly canDisableUserns: boolean;
+  /** Options that are needed and not there. */
+  readonly missing: readonly string[];
+}
+
+/** Reads the features out of the help text. Pure. */
+export function parseFeatures(help: string): BwrapFeatures {
+  const has = (option: string): boolean => new RegExp(`^\\s+${option}\\b`, "m").test(help);
+  return {
+    canDisableUserns: has("--disable-userns"),
+    missing: [...REQUIRED_OPTIONS, REQUIRED_SIZE_OPTION].filter((option) => !has(option)),
+  };
+}
+
+/** Asks bubblewrap for its options. */
+export async function probeFeatures(bwrap: string, ports: BackendPorts): Promise<BwrapFeatures> {
+  const { stdout } = await ports.exec.run([bwrap, "--help"], { timeoutMs: 10_000, env: {} });
+  return parseFeatures(stdout.toString("utf8"));
+}
+
+/** Collects the layout. Throws HostError `host.binary-missing` when bubblewrap, or setpriv as root, is not installed. */
+export async function probeLayout(ports: BackendPorts, isRoot: boolean): Promise<HostLayout> {
+  const [bwrap, setpriv, prlimit] = await Promise.all([
+    requireBinary("bwrap", ports.searchPath),
+    findBinary("setpriv", `${ports.searchPath}:${SYSTEM_PATH}`),
+    findBinary("prlimit", SYSTEM_PATH),
+  ]);
+  if (isRoot && setpriv === undefined)
+    throw missingBinary("setpriv", "it is not on PATH, and root needs it to drop its rights");
+  const [features, rootEntries, etcEntries, maskedProc, stagingDir] = await Promise.all([
+    probeFeatures(bwrap, ports),
+    findRootEntries(),
+    filterPaths(ETC_ENTRIES, isPlainEtcEntry),
+    filterPaths(HOST_PROC_FILES, isReadableByAll),
+    findStagingDir([bwrap, setpriv ?? bwrap]),
+  ]);
+  return {
+    bwrap: parseHostPath(bwrap),
+    setpriv: setpriv === undefined ? undefined : parseHostPath(setpriv),
+    prlimit: prlimit === undefined ? undefined : parseHostPath(prlimit),
+    rootEntries,
+    etcEntries,
+    maskedProc,
+    stagingDir,
+    canDisableUserns: features.canDisableUserns,
+  };
+}
+
+async function filterPaths(
+  names: readonly string[],
+  isWanted: (name: string) => Promise<boolean>,
+): Promise<readonly string[]> {
+  const wanted = await Promise.all(names.map(isWanted));
+  return names.filter((_, index) => wanted[index] === true);
+}
+
+async function isPlainEtcEntry(name: string): Promise<boolean> {
+  const found = await statOr(lstat(`/etc/${name}`));
+  return found !== undefined && !found.isSymbolicLink();
+}
+
+async function isReadableByAll(name: string): Promise<boolean> {
+  const found = await statOr(stat(`/proc/${name}`));
+  return found?.isFile() === true && (found.mode & 0o004) !== 0;
+}
+
+async function statOr<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    return undefined;
+  }
+}
+
+async function findRootEntries(): Promise<HostLayout["rootEntries"]> {
+  const found = await Promise.all(ROOT_ENTRIES.map(describeRootEntry));
+  return found.flatMap((entry) => (entry === undefined ? [] : [entry]));
+}
+
+async function describeRootEntry(
+  name: string,
+): Promise<HostLayout["rootEntries"][number] | undefined> {
+  const found = await statOr(lstat(`/${name}`));
+  if (found === undefined) return undefined;
+  if (!found.isSymbolicLink()) return { name, linkTarget: undefined };
+  const target = (await readlink(`/${name}`)).replace(/^\//, "");
+  return { name, linkTarget: target.startsWith("usr/") ? target : undefined };
+}
+
+async function findStagingDir(programs: readonly string[]): Promise<HostPath> {
+  for (const candidate of STAGING_CANDIDATES) {
+    const found = await statOr(lstat(candidate));
+    const hidesProgram = programs.some((program) => program.startsWith(`${candidate}/`));
+    if (found?.isDirectory() === true && !hidesProgram) return parseHostPath(candidate);
+  }
+  return parseHostPath("/tmp");
+}

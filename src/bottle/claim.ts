@@ -1,0 +1,124 @@
+/**
+ * Claims a bottle's name and keeps its record. The record exists from the first moment the name does: it is written into a
+ * temporary directory that is then renamed, so that a kill leaves either nothing or something a reaper understands.
+ */
+import { chmod, mkdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type Clock, isoTime } from "../base/clock.ts";
+import { HostError, LaunchError, systemCode } from "../base/errors.ts";
+import { type BottleRecord, type OwnerRef, writeRecord } from "../protocol/record.ts";
+import type { BottlePlan } from "./plan.ts";
+
+/** Prefix of a claim that is not finished; the reaper removes those of dead owners. */
+export const CLAIM_PREFIX = ".new-";
+
+/** The live record of one bottle; updates are serialised and written whole. */
+export class RecordKeeper {
+  readonly #stateDir: string;
+  #record: BottleRecord;
+  #pending: Promise<void> = Promise.resolve();
+  /** `seq:hash` of the audit log's last line, once the log is closed. */
+  auditHead: string | undefined;
+
+  constructor(stateDir: string, record: BottleRecord) {
+    this.#stateDir = stateDir;
+    this.#record = record;
+  }
+
+  get record(): BottleRecord {
+    return this.#record;
+  }
+
+  /** Changes the record and writes it. Resolves when it is on disk. */
+  update(patch: Partial<BottleRecord>): Promise<void> {
+    this.#record = { ...this.#record, ...patch };
+    this.#pending = this.#pending.then(() => writeRecord(this.#stateDir, this.#record));
+    return this.#pending;
+  }
+}
+
+function firstRecord(plan: BottlePlan, owner: OwnerRef, clock: Clock): BottleRecord {
+  const none = { processes: [], cgroups: [], objects: {} };
+  return {
+    identity: plan.id,
+    agent_name: plan.agentName,
+    cwd: plan.workspace?.hostSource ?? "",
+    copy_cwd: plan.workspace !== undefined,
+    started_at: isoTime(clock.now()),
+    compose_project: "",
+    backend: plan.backend,
+    label: plan.label ?? "",
+    color: plan.color ?? "",
+    bottle_names: [...plan.bottleNames],
+    status: "launching",
+    owner,
+    run_dir: plan.paths.run,
+    provider: plan.provider,
+    guest: none,
+    bundle: [],
+    exit_code: null,
+    exit_signal: null,
+    ended_at: "",
+    kept: "",
+  };
+}
+
+/** Claims the plan's name. Throws LaunchError `launch.name-taken`, HostError `host.unwritable` or `host.disk-full`. */
+export async function claimName(plan: BottlePlan, owner: OwnerRef, clock: Clock): Promise<RecordKeeper> {
+  const record = firstRecord(plan, owner, clock);
+  const claim = join(plan.home.state, `${CLAIM_PREFIX}${plan.id}.${owner.pid}.${owner.start_time}`);
+  try {
+    await mkdir(plan.home.state, { recursive: true, mode: 0o700 });
+    await writeRecord(claim, record);
+    await rename(claim, plan.paths.state);
+  } catch (error) {
+    await rm(claim, { recursive: true, force: true });
+    throw claimError(error, plan);
+  }
+  return new RecordKeeper(plan.paths.state, record);
+}
+
+function claimError(error: unknown, plan: BottlePlan): unknown {
+  const code = systemCode(error);
+  if (code === "ENOTEMPTY" || code === "EEXIST" || code === "ENOTDIR") {
+    return new LaunchError("launch.name-taken", `name taken: a bottle called "${plan.id}" exists already`, {
+      hint: "choose another --label, or remove it with bot-bottle cleanup",
+      cause: error,
+    });
+  }
+  return hostWriteError(error, plan.home.state);
+}
+
+/** Turns a failed write of ours into the error that names the remedy; other errors pass unchanged. */
+export function hostWriteError(error: unknown, path: string): unknown {
+  const code = systemCode(error);
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new HostError("host.disk-full", `cannot write ${path}: the disk is full`, {
+      hint: "free some space, then run bot-bottle cleanup",
+      cause: error,
+    });
+  }
+  if (code === "EACCES" || code === "EPERM" || code === "EROFS") {
+    return new HostError("host.unwritable", `cannot write ${path}: ${code}`, {
+      hint: `check its owner and mode, or set BOT_BOTTLE_HOME to a directory of yours`,
+      cause: error,
+    });
+  }
+  return error;
+}
+
+/** Makes the run directory: 0700, with `doors` 0755 below it. */
+export async function openRunDirectory(plan: BottlePlan): Promise<void> {
+  const { run, doors, logs, guestHome, guestEtc, agent } = plan.paths;
+  try {
+    await mkdir(join(run, ".."), { recursive: true, mode: 0o700 });
+    await mkdir(run, { mode: 0o700 });
+    await mkdir(doors);
+    await chmod(doors, 0o755);
+    for (const directory of [logs, guestHome, guestEtc, agent, plan.paths.queue, plan.home.audit]) {
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+    }
+  } catch (error) {
+    throw hostWriteError(error, run);
+  }
+}

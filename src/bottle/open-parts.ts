@@ -1,0 +1,154 @@
+/** Opens what a bottle consists of: its authority, its bundle, its guest. Each is owned by the scope it is given. */
+import { chmod, chown, mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Guest } from "../backends/contract.ts";
+import { LaunchError, ManifestError, systemCode } from "../base/errors.ts";
+import type { Scope } from "../base/scope.ts";
+import { Secret, type Secrets } from "../base/secret.ts";
+import type { BundleHandle } from "../bundle/contract.ts";
+import { CA_KEY_SLOT } from "../policy/egress.ts";
+import { GUEST_CA_FILES, mergedCaBundle } from "../provision/ca.ts";
+import { copyWorkspace } from "../provision/workspace.ts";
+import type { TreeSnapshot } from "../provision/work-kept.ts";
+import { type CertificateAuthority, createAuthority } from "../tls/authority.ts";
+import { hostWriteError } from "./claim.ts";
+import type { LaunchState } from "./launch.ts";
+import type { BottlePlan } from "./plan.ts";
+
+/** Days a bottle's authority is valid; a resumed bottle gets a new one. */
+const AUTHORITY_DAYS = 30;
+/** Descriptors of a guest that nobody watches. */
+const NO_STDIO = ["ignore", "ignore", "ignore"] as const;
+
+/** Variables of every session: the plan's literals and the values the operator gives to the guest on purpose. */
+export function guestEnvironment(plan: BottlePlan, secrets: Secrets): Readonly<Record<string, string>> {
+  const env: Record<string, string> = { ...plan.agent.env };
+  for (const { slot, guestVariable } of plan.secrets) {
+    if (guestVariable === undefined) continue;
+    const secret = secrets.get(slot);
+    if (secret !== undefined) env[guestVariable] = secret.reveal();
+  }
+  return env;
+}
+
+/** Makes the bottle's certificate authority; its key stays in this process and the bundle's memory. */
+export function openAuthority(state: LaunchState): CertificateAuthority {
+  const { plan, options } = state;
+  return createAuthority({
+    commonName: `bot-bottle ${plan.id}`,
+    now: options.ports.clock.now(),
+    days: AUTHORITY_DAYS,
+  });
+}
+
+/** Starts the bundle; resolves when every door accepts. */
+export async function openBundle(state: LaunchState, scope: Scope, authority: CertificateAuthority): Promise<BundleHandle> {
+  const { plan, options, keeper, events } = state;
+  await state.step("bundle");
+  const secrets = new Map(options.secrets);
+  secrets.set(CA_KEY_SLOT, new Secret(CA_KEY_SLOT, authority.keyPem));
+  const upstreamCa = await Promise.all(plan.upstreamCaFiles.map(readCaFile));
+  return scope.use(
+    "bundle",
+    await options.ports.bundleHost.launch(plan.bundle, {
+      ports: options.ports,
+      secrets,
+      configOverlay: { egress: { caCertificate: authority.certificatePem, upstreamCa } },
+      signal: state.signal,
+      onEvent: (event) => events.emit({ kind: "decision", event }),
+      onResources: (resources) => keeper.update({ bundle: resources.processes.map(recordedProcess) }),
+      onRestart: (reason) => events.emit({ kind: "bundle-restarted", reason }),
+    }),
+  );
+}
+
+function recordedProcess(process: { readonly pid: number; readonly startTime: string }): { pid: number; start_time: string } {
+  return { pid: process.pid, start_time: process.startTime };
+}
+
+async function readCaFile(path: string): Promise<string> {
+  try {
+    const pem = await readFile(path, "utf8");
+    if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
+  } catch (cause) {
+    throw new ManifestError("manifest.unreadable", `egress.upstream_ca cannot be read: ${path}: ${systemCode(cause) ?? "unknown"}`, { cause });
+  }
+  throw new ManifestError("manifest.unreadable", `egress.upstream_ca holds no certificate: ${path}; PEM is expected`);
+}
+
+/** The guest and what it was given as workspace. */
+export interface OpenedGuest {
+  readonly guest: Guest;
+  readonly workspace: TreeSnapshot | undefined;
+}
+
+/** Writes the guest's files, copies the workspace and starts the guest; resolves when guest-init holds the relays. */
+export async function openGuest(state: LaunchState, scope: Scope, authority: CertificateAuthority): Promise<OpenedGuest> {
+  const { plan, options, keeper } = state;
+  await writeEtc(plan, authority);
+  await state.step("workspace");
+  const workspace = await openWorkspace(state);
+  await giveToGuest(plan, plan.paths.guestHome);
+  await state.step("guest");
+  const guest = await options.ports.backend.launch(plan.guest, {
+    ports: options.ports,
+    signal: state.signal,
+    guestEnv: state.env,
+    stdio: options.stdio ?? NO_STDIO,
+    onResources: (resources) =>
+      keeper.update({
+        guest: {
+          processes: resources.processes.map(recordedProcess),
+          cgroups: [...resources.cgroups],
+          objects: Object.fromEntries(Object.entries(resources.objects).map(([kind, names]) => [kind, [...names]])),
+        },
+      }),
+  });
+  return { guest: scope.use("guest", guest), workspace };
+}
+
+/** Writes the guest's /etc: readable by any uid, because the guest's own may not be ours. */
+async function writeEtc(plan: BottlePlan, authority: CertificateAuthority): Promise<void> {
+  const files: Record<string, string> = {
+    ...plan.etc,
+    [GUEST_CA_FILES.own]: authority.certificatePem,
+    [GUEST_CA_FILES.merged]: await mergedCaBundle(authority.certificatePem),
+  };
+  try {
+    await chmod(plan.paths.guestEtc, 0o755);
+    for (const [path, content] of Object.entries(files)) {
+      const file = join(plan.paths.guestEtc, path);
+      await mkdir(dirname(file), { recursive: true, mode: 0o755 });
+      await writeFile(file, content, { mode: 0o644 });
+    }
+  } catch (error) {
+    throw hostWriteError(error, plan.paths.guestEtc);
+  }
+}
+
+async function openWorkspace(state: LaunchState): Promise<TreeSnapshot | undefined> {
+  const { plan, events } = state;
+  if (plan.workspace === undefined) return undefined;
+  const { hostSource, hostCopy } = plan.workspace;
+  const owner = plan.guest.hostUid;
+  const copy = await copyWorkspace({
+    source: hostSource,
+    target: hostCopy,
+    signal: state.signal,
+    owner: owner === undefined ? undefined : { uid: owner, gid: owner },
+    onProgress: (detail) => events.emit({ kind: "progress", step: "workspace", detail }),
+  });
+  for (const warning of copy.warnings) events.emit({ kind: "progress", step: "workspace", detail: warning });
+  return copy.snapshot;
+}
+
+/** Gives a directory to the uid that the guest runs as on the host. */
+async function giveToGuest(plan: BottlePlan, directory: string): Promise<void> {
+  const uid = plan.guest.hostUid;
+  if (uid === undefined) return;
+  try {
+    await chown(directory, uid, uid);
+  } catch (cause) {
+    throw new LaunchError("launch.provision", `cannot give ${directory} to uid ${uid}`, { cause });
+  }
+}

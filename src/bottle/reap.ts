@@ -1,0 +1,129 @@
+/**
+ * Clears what dead owners left. A process is killed only when pid, start time, boot and pid namespace are those of the
+ * record; a record of another machine or boot is never reaped by killing. Work is never removed.
+ */
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { BackendName, BackendPorts, GuestResources } from "../backends/contract.ts";
+import { openBackend } from "../backends/registry.ts";
+import { systemCode } from "../base/errors.ts";
+import type { HostPath } from "../base/ids.ts";
+import { bottlePaths, type HomePaths } from "../base/paths.ts";
+import { isAlive, killIfSame, readOwner } from "../process/identity.ts";
+import { type BottleRecord, type FoundRecord, listRecords, type OwnerRef, writeRecord } from "../protocol/record.ts";
+import { CLAIM_PREFIX } from "./claim.ts";
+import { findWork, preserve, removeState } from "./settle.ts";
+
+/** What one reaping would do or did. */
+export interface ReapItem {
+  readonly name: string;
+  readonly backend: string;
+  /** Why it is left over, for people. */
+  readonly why: string;
+  /** `remove`: nothing in it is work; `keep`: processes and run directory go, the work stays. */
+  readonly outcome: "remove" | "keep";
+  readonly found: FoundRecord;
+}
+
+/** Whether the owner named by a record lives: `alive`, `dead`, or `elsewhere` (another boot, machine or pid namespace). */
+export function ownerState(owner: OwnerRef | null, self: OwnerRef): "alive" | "dead" | "elsewhere" {
+  if (owner === null) return "dead";
+  if (owner.boot_id !== self.boot_id) return "dead";
+  if (owner.pid_namespace !== self.pid_namespace) return "elsewhere";
+  return isAlive({ pid: owner.pid, startTime: owner.start_time }) ? "alive" : "dead";
+}
+
+/** Finds what dead owners left under home. Changes nothing. */
+export async function findLeftovers(home: HomePaths): Promise<readonly ReapItem[]> {
+  const self = readOwner();
+  const items: ReapItem[] = [];
+  for (const found of await listRecords(home.state)) {
+    const item = await judge(found, home, self);
+    if (item !== undefined) items.push(item);
+  }
+  return items;
+}
+
+async function judge(found: FoundRecord, home: HomePaths, self: OwnerRef): Promise<ReapItem | undefined> {
+  const { name, record, id } = found;
+  if (record === undefined) return isStaleClaim(name) ? { name, backend: "", why: "an unfinished claim", outcome: "remove", found } : undefined;
+  const owner = ownerState(record.owner, self);
+  if (owner !== "dead") return undefined;
+  if (record.status === "ended" && record.kept !== "") return undefined;
+  if (id === undefined) return { name, backend: record.backend, why: "an unfinished claim", outcome: "remove", found };
+  const work = await findWork(bottlePaths(home, id, home.run));
+  const why = `its owner (pid ${record.owner?.pid ?? "unknown"}) is gone`;
+  return { name, backend: record.backend, why, outcome: work === undefined ? "remove" : "keep", found };
+}
+
+/** A claim directory without a record whose maker is dead; its name carries pid and start time. */
+function isStaleClaim(name: string): boolean {
+  if (!name.startsWith(CLAIM_PREFIX)) return false;
+  const [startTime, pid] = name.split(".").reverse();
+  return startTime === undefined || !isAlive({ pid: Number(pid), startTime });
+}
+
+/** Reaps one leftover. Tolerates that any part of it is gone already. */
+export async function reap(item: ReapItem, home: HomePaths, ports: BackendPorts): Promise<void> {
+  const { record, id, stateDir } = item.found;
+  if (record !== undefined) await endProcesses(record, ports);
+  if (record !== undefined && record.run_dir !== "") await removeRun(record.run_dir, home);
+  if (id !== undefined) await rm(join(home.queue, id), { recursive: true, force: true });
+  const work = id === undefined ? undefined : await findWork(bottlePaths(home, id, home.run));
+  if (work === undefined || record === undefined || id === undefined) return removeState(stateDir as HostPath);
+  await preserve(bottlePaths(home, id, home.run).preserve, work);
+  await writeRecord(stateDir, {
+    ...record,
+    status: "ended",
+    owner: null,
+    run_dir: "",
+    guest: { processes: [], cgroups: [], objects: {} },
+    bundle: [],
+    kept: work,
+  });
+}
+
+async function endProcesses(record: BottleRecord, ports: BackendPorts): Promise<void> {
+  const self = readOwner();
+  if (record.owner !== null && record.owner.boot_id !== self.boot_id) return;
+  for (const ref of record.bundle) await killIfSame({ pid: ref.pid, startTime: ref.start_time }, "SIGKILL");
+  const resources: GuestResources = {
+    processes: record.guest.processes.map((ref) => ({ pid: ref.pid, startTime: ref.start_time })),
+    cgroups: record.guest.cgroups as HostPath[],
+    objects: record.guest.objects,
+  };
+  const backend = await openBackend(record.backend as BackendName);
+  await backend.reap(resources, ports);
+}
+
+/** Removes a run directory that lies where ours lie: a record is only text, and must not name any directory for removal. */
+async function removeRun(directory: string, home: HomePaths): Promise<void> {
+  const isOurs = directory.startsWith(`${home.run}/`) || /^\/(?:tmp|run\/user\/\d+)\/bot-bottle-[0-9a-f]{8}$/.test(directory);
+  if (!isOurs || directory.includes("/../")) return;
+  await rm(directory, { recursive: true, force: true, maxRetries: 3 });
+}
+
+/**
+ * Run directories that no record names. Their names are read before the records: a live launch has its record first, so
+ * its directory is never taken for an orphan.
+ */
+export async function findOrphanRuns(home: HomePaths): Promise<readonly string[]> {
+  const directories = await listDirectories(home.run);
+  const named = new Set((await listRecords(home.state)).map((found) => found.record?.run_dir));
+  return directories.filter((directory) => !named.has(directory));
+}
+
+async function listDirectories(root: HostPath): Promise<string[]> {
+  try {
+    const entries = await readdir(root, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map((entry) => join(root, entry.name));
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return [];
+    throw error;
+  }
+}
+
+/** Removes a run directory found by {@link findOrphanRuns}. */
+export async function removeOrphanRun(directory: string): Promise<void> {
+  await rm(directory, { recursive: true, force: true, maxRetries: 3 });
+}

@@ -1,0 +1,191 @@
+/**
+ * Turns the manifest's routes, the provider's own route and `--allow` into the policy that egress enforces, and names the
+ * secrets it needs. Pure. A setting that this version does not enforce is refused, never dropped.
+ */
+import { ManifestError, UsageError } from "../base/errors.ts";
+import type { AuthSpec, BottleSpec, MatchSpec, RouteSpec, TokenRef } from "../manifest/types.ts";
+import { parseAuthority } from "../policy/authority.ts";
+import type { CredentialCarrier, EgressPolicy, RequestMatch, Route, RouteAuth } from "../policy/egress.ts";
+import type { ProviderRoute } from "../providers/provider.ts";
+import type { SecretPlan } from "./plan.ts";
+
+/** What the routes need and give. */
+export interface ResolvedRoutes {
+  readonly policy: EgressPolicy;
+  readonly secrets: readonly SecretPlan[];
+  /** Guest variable → placeholder, for each route with a credential. */
+  readonly placeholderEnv: Readonly<Record<string, string>>;
+}
+
+export interface RouteInput {
+  readonly bottle: BottleSpec;
+  readonly providerName: string;
+  readonly providerRoutes: readonly ProviderRoute[];
+  /** `host[:port]` granted for this launch. */
+  readonly allow: readonly string[];
+  readonly slots: TokenSlots;
+}
+
+/** Gives each distinct token source one slot and one placeholder, in order of first use. */
+export class TokenSlots {
+  readonly #nonce: string;
+  readonly #slots = new Map<string, { readonly slot: string; readonly placeholder: string; readonly ref: TokenRef }>();
+
+  constructor(nonce: string) {
+    this.#nonce = nonce;
+  }
+
+  /** The slot of a source; the same source always gives the same slot. */
+  slotOf(ref: TokenRef): { readonly slot: string; readonly placeholder: string } {
+    const key = JSON.stringify(ref);
+    const known = this.#slots.get(key);
+    if (known !== undefined) return known;
+    const number = this.#slots.size;
+    const made = { slot: `EGRESS_TOKEN_${number}`, placeholder: `bot-bottle-placeholder-${this.#nonce}-${number}`, ref };
+    this.#slots.set(key, made);
+    return made;
+  }
+
+  get secrets(): readonly SecretPlan[] {
+    return [...this.#slots.values()].map(({ slot, ref }) => ({ slot, source: ref, guestVariable: undefined }));
+  }
+}
+
+export function resolveRoutes(input: RouteInput): ResolvedRoutes {
+  const { bottle, slots } = input;
+  const placeholderEnv: Record<string, string> = {};
+  const provided = input.providerRoutes.map((route) => providerRoute(route, input));
+  const manifest = bottle.egress.routes.map((spec, index) => manifestRoute(spec, index, { slots, placeholderEnv }));
+  const owned = new Map(provided.map((route) => [routeKey(route), route]));
+  const others = manifest.filter((route) => !owned.has(routeKey(route)));
+  const narrowed = provided.map((route) => narrow(route, manifest.find((other) => routeKey(other) === routeKey(route))));
+  const routes = [...narrowed, ...others];
+  for (const text of input.allow) addAllowed(routes, text);
+  return { policy: { routes, resolve: bottle.egress.resolve }, secrets: slots.secrets, placeholderEnv };
+}
+
+function routeKey(route: { readonly host: string; readonly port: number | undefined }): string {
+  return `${route.host}:${route.port ?? ""}`;
+}
+
+function providerRoute(route: ProviderRoute, input: RouteInput): Route {
+  const { authToken } = input.bottle.provider;
+  const hasAuth = route.carrier !== undefined && authToken !== undefined;
+  return {
+    rule: `provider.${input.providerName}`,
+    host: route.host,
+    port: undefined,
+    matches: [],
+    auth: hasAuth ? { carrier: route.carrier, ...input.slots.slotOf(authToken), requirePlaceholder: false } : undefined,
+    outboundOnMatch: "redact",
+    scansOutbound: true,
+    allowsGitFetch: false,
+  };
+}
+
+/** A manifest route for a provider's host narrows it; the credential stays the provider's. */
+function narrow(route: Route, by: Route | undefined): Route {
+  if (by === undefined) return route;
+  return {
+    ...route,
+    rule: `${route.rule}+${by.rule}`,
+    matches: by.matches,
+    outboundOnMatch: by.outboundOnMatch,
+    scansOutbound: by.scansOutbound,
+    allowsGitFetch: by.allowsGitFetch,
+    auth: route.auth ?? by.auth,
+  };
+}
+
+interface RouteContext {
+  readonly slots: TokenSlots;
+  readonly placeholderEnv: Record<string, string>;
+}
+
+function manifestRoute(spec: RouteSpec, index: number, context: RouteContext): Route {
+  refuseUnenforced(spec);
+  const auth = spec.auth === undefined ? undefined : routeAuth(spec.auth, spec, context);
+  return {
+    rule: `egress.routes[${index}]`,
+    host: spec.host,
+    port: spec.port,
+    matches: spec.matches.map((match) => requestMatch(match, spec)),
+    auth,
+    outboundOnMatch: spec.dlp.outboundOnMatch ?? "supervise",
+    scansOutbound: spec.dlp.outboundDetectors !== false,
+    allowsGitFetch: spec.gitFetch,
+  };
+}
+
+function routeAuth(auth: AuthSpec, spec: RouteSpec, context: RouteContext): RouteAuth {
+  const { slot, placeholder } = context.slots.slotOf(auth.tokenRef);
+  context.placeholderEnv[auth.tokenRef.name] = placeholder;
+  return { carrier: carrierOf(auth, spec), slot, placeholder, requirePlaceholder: auth.requirePlaceholder };
+}
+
+function carrierOf(auth: AuthSpec, spec: RouteSpec): CredentialCarrier {
+  switch (auth.scheme) {
+    case "Bearer":
+      return { kind: "bearer" };
+    case "token":
+      return { kind: "token" };
+    case "basic":
+      return { kind: "basic", username: auth.username };
+    case "header":
+      return { kind: "header", name: auth.name.toLowerCase() };
+    case "query":
+      return { kind: "query", name: auth.name };
+    case "json":
+      throw unsupported(spec, "auth.scheme json", "use a header or query credential");
+  }
+}
+
+function requestMatch(match: MatchSpec, spec: RouteSpec): RequestMatch {
+  return {
+    paths: match.paths.map(({ type, value }) => {
+      if (type === "exact" || type === "prefix") return { kind: type, value };
+      throw unsupported(spec, `matches.paths type ${type}`, "use exact or prefix");
+    }),
+    methods: match.methods.map((method) => method.toUpperCase()),
+    headers: match.headers.map(({ name, value, type }) => {
+      if (type === "exact") return { name: name.toLowerCase(), value };
+      throw unsupported(spec, `matches.headers type ${type}`, "use exact");
+    }),
+  };
+}
+
+function refuseUnenforced(spec: RouteSpec): void {
+  if (spec.host.startsWith("*.")) throw unsupported(spec, `wildcard host "${spec.host}"`, "name each host");
+  if (spec.limits !== undefined) throw unsupported(spec, "limits", "remove it");
+}
+
+/** A valid setting that nothing would enforce. */
+export function unsupported(from: { readonly from: { readonly file: string; readonly line: number; readonly column: number } }, what: string, remedy: string): ManifestError {
+  const { file, line, column } = from.from;
+  return new ManifestError("manifest.unsupported", `${what} is not enforced by this version, so it is refused`, {
+    hint: `edit ${file}:${line}: ${remedy}`,
+    issues: [{ file, line, column, path: what, message: "not enforced by this version", hint: remedy }],
+  });
+}
+
+function addAllowed(routes: Route[], text: string): void {
+  const parsed = parseAuthority(text, "https");
+  if (!parsed.ok || parsed.authority.kind !== "name") {
+    throw new UsageError("usage.invalid", `--allow "${text}" is not a host: a name with an optional port is expected`, {
+      hint: "for example --allow registry.example.com or --allow registry.example.com:8443",
+    });
+  }
+  const port = text.includes(":") ? parsed.authority.port : undefined;
+  const { host } = parsed.authority;
+  if (routes.some((route) => route.host === host && route.port === port)) return;
+  routes.push({
+    rule: "--allow",
+    host,
+    port,
+    matches: [],
+    auth: undefined,
+    outboundOnMatch: "supervise",
+    scansOutbound: true,
+    allowsGitFetch: false,
+  });
+}

@@ -1,0 +1,106 @@
+/** Reads the values of a plan's secrets at launch. Values go into Secret objects at once; errors name the variable only. */
+import { randomBytes } from "node:crypto";
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
+import { LaunchError, ManifestError, systemCode, UsageError } from "../base/errors.ts";
+import { Secret, type Secrets } from "../base/secret.ts";
+import type { Exec } from "../process/exec.ts";
+import type { SecretPlan } from "./plan.ts";
+
+/** Longest value of one secret: more than any token, less than a mistake such as a disk image. */
+export const MAX_SECRET_BYTES = 65_536;
+/** How long a command that prints a secret may take, in milliseconds: a password manager may ask its owner. */
+export const SECRET_COMMAND_MS = 60_000;
+/** Bytes of randomness of a generated value; 32 URL-safe characters. */
+const GENERATED_BYTES = 24;
+
+export interface SecretPorts {
+  readonly exec: Exec;
+  /** The operator's environment, read once by the caller. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Asks on the terminal without echo; undefined when there is none. */
+  readonly prompt: ((message: string) => Promise<string>) | undefined;
+}
+
+/** Resolves every secret of a plan. Throws ManifestError, LaunchError or UsageError naming the variable, never the value. */
+export async function resolveSecrets(plans: readonly SecretPlan[], ports: SecretPorts): Promise<Secrets> {
+  const secrets = new Map<string, Secret>();
+  for (const plan of plans) {
+    const value = await readValue(plan, ports);
+    checkValue(plan.source.name, value);
+    secrets.set(plan.slot, new Secret(plan.source.name, value));
+  }
+  return secrets;
+}
+
+function checkValue(name: string, value: string): void {
+  if (value === "") {
+    throw new ManifestError("manifest.missing-variable", `secret ${name} is empty; a value is expected`, {
+      hint: `set ${name} before starting the bottle`,
+    });
+  }
+  if (value.length > MAX_SECRET_BYTES || /[\0\r\n]/.test(value)) {
+    throw new ManifestError("manifest.secret-file", `secret ${name} cannot be used: it has several lines or is too long`);
+  }
+}
+
+async function readValue(plan: SecretPlan, ports: SecretPorts): Promise<string> {
+  const { source } = plan;
+  switch (source.kind) {
+    case "env":
+      return fromEnvironment(source.name, ports.env);
+    case "file":
+      return readSecretFile(source.name, source.path);
+    case "command":
+      return fromCommand(source.name, source.argv, ports);
+    case "prompt":
+      return fromPrompt(source.name, source.message, ports);
+    case "generated":
+      return randomBytes(GENERATED_BYTES).toString("base64url");
+  }
+}
+
+function fromEnvironment(name: string, env: SecretPorts["env"]): string {
+  const value = env[name];
+  if (value !== undefined) return value;
+  throw new ManifestError("manifest.missing-variable", `host variable ${name} is not set; the manifest names it`, {
+    hint: `export ${name}=… and start again`,
+  });
+}
+
+/** Reads a secret from a file that only its owner may read. Throws ManifestError `manifest.secret-file`. */
+async function readSecretFile(name: string, path: string): Promise<string> {
+  const refuse = (why: string, hint?: string): ManifestError =>
+    new ManifestError("manifest.secret-file", `secret ${name} cannot be read from ${path}: ${why}`, { hint });
+  try {
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const info = await file.stat();
+    if (!info.isFile()) throw refuse("it is not a regular file");
+    if ((info.mode & 0o077) !== 0) throw refuse("others may read it", `chmod 600 ${path}`);
+    if (info.size > MAX_SECRET_BYTES) throw refuse(`it is larger than ${MAX_SECRET_BYTES} bytes`);
+    return (await file.readFile("utf8")).replace(/\r?\n$/, "");
+  } catch (error) {
+    if (error instanceof ManifestError) throw error;
+    throw refuse(systemCode(error) ?? "it cannot be opened");
+  }
+}
+
+async function fromCommand(name: string, argv: readonly string[], ports: SecretPorts): Promise<string> {
+  const env = definedOnly(ports.env);
+  const result = await ports.exec.run(argv, { env, timeoutMs: SECRET_COMMAND_MS, maxOutputBytes: MAX_SECRET_BYTES, name: argv[0] ?? name });
+  if (result.exitCode === 0) return result.stdout.toString("utf8").replace(/\r?\n$/, "");
+  throw new LaunchError("launch.secret-command", `the command for ${name} failed: "${argv[0]}" ended with ${result.exitCode ?? result.signal}`, {
+    hint: "run the command by hand to see its message",
+  });
+}
+
+function definedOnly(env: SecretPorts["env"]): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined));
+}
+
+async function fromPrompt(name: string, message: string, ports: SecretPorts): Promise<string> {
+  if (ports.prompt !== undefined) return ports.prompt(message);
+  throw new UsageError("usage.not-a-terminal", `variable ${name} is asked for ("?"), and no terminal is attached`, {
+    hint: `write \${${name}} in the bottle file and export ${name}, or start from a terminal`,
+  });
+}

@@ -1,0 +1,108 @@
+/**
+ * What is left when a bottle ends, and what becomes of the agent's work. The state directory is removed only when nothing in
+ * it could be work: the agent ended with status 0, and workspace and home equal what was given. Otherwise it stays, marked.
+ */
+import { rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Clock, isoTime } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import type { HostPath } from "../base/ids.ts";
+import { openAuditLog } from "../protocol/audit-log.ts";
+import { compareTree, readSnapshot, type TreeSnapshot, writeSnapshot } from "../provision/work-kept.ts";
+import type { RecordKeeper } from "./claim.ts";
+import type { BottlePlan } from "./plan.ts";
+
+/** Files in the state directory that hold what was given to the agent. */
+const GIVEN_HOME = "given-home.json";
+const GIVEN_WORKSPACE = "given-workspace.json";
+
+/** What the agent was given: compared at the end. */
+export interface Given {
+  readonly workspace: TreeSnapshot | undefined;
+  readonly home: TreeSnapshot;
+}
+
+/** Directories in which work can be. */
+export interface WorkPaths {
+  readonly state: HostPath;
+  readonly workspace: HostPath;
+  readonly guestHome: HostPath;
+}
+
+export async function writeGiven(paths: WorkPaths, given: Given): Promise<void> {
+  if (given.workspace !== undefined) await writeSnapshot(join(paths.state, GIVEN_WORKSPACE), given.workspace);
+  await writeSnapshot(join(paths.state, GIVEN_HOME), given.home);
+}
+
+/**
+ * Says why the work must be kept, or undefined when it equals what was given. Where what was given was never noted, no
+ * agent has run, because the launch notes it first; where the note cannot be read, everything found is work.
+ */
+export async function findWork(paths: WorkPaths): Promise<string | undefined> {
+  try {
+    const home = await readSnapshot(join(paths.state, GIVEN_HOME));
+    if (home === undefined) return undefined;
+    const workspace = await readSnapshot(join(paths.state, GIVEN_WORKSPACE));
+    const inWorkspace = workspace === undefined ? undefined : await compareTree(paths.workspace, workspace);
+    if (inWorkspace !== undefined) return `the workspace changed: ${inWorkspace}`;
+    const inHome = await compareTree(paths.guestHome, home);
+    return inHome === undefined ? undefined : `the home changed: ${inHome}`;
+  } catch (error) {
+    return `what was given cannot be compared: ${messageOf(error)}`;
+  }
+}
+
+/** Marks the state so that no reaper ever removes it. */
+export async function preserve(file: HostPath, why: string): Promise<void> {
+  await writeFile(file, `${why}\n`, { mode: 0o600 });
+}
+
+export async function removeState(state: HostPath): Promise<void> {
+  await rm(state, { recursive: true, force: true, maxRetries: 3 });
+}
+
+export async function removeRunDirectory(plan: BottlePlan): Promise<void> {
+  await rm(plan.paths.run, { recursive: true, force: true, maxRetries: 3 });
+  await rm(plan.paths.queue, { recursive: true, force: true });
+}
+
+/** Appends the end of the bottle to the audit log and notes its head. */
+export function closeAudit(plan: BottlePlan, keeper: RecordKeeper, clock: Clock): void {
+  const audit = openAuditLog(plan.paths.audit, { bottle: plan.id, clock });
+  using _open = { [Symbol.dispose]: () => audit.close() };
+  const { exit_code, exit_signal } = keeper.record;
+  const how = exit_code === null && exit_signal === null ? "no agent ended" : `agent ended with ${exit_code ?? exit_signal}`;
+  audit.append({ kind: "close", detail: how });
+  const head = audit.head();
+  keeper.auditHead = `${head.seq}:${head.hash}`;
+}
+
+export interface CloseRecordOptions {
+  readonly clock: Clock;
+  /** The launch failed before any agent could run. */
+  readonly isAbandoned: boolean;
+}
+
+/** Ends the record: removes the state, or keeps it with the reason. */
+export async function closeRecord(plan: BottlePlan, keeper: RecordKeeper, options: CloseRecordOptions): Promise<void> {
+  const why = options.isAbandoned ? undefined : await reasonToKeep(plan, keeper);
+  if (why === undefined) return removeState(plan.paths.state);
+  await preserve(plan.paths.preserve, why);
+  await keeper.update({
+    status: "ended",
+    owner: null,
+    run_dir: "",
+    guest: { processes: [], cgroups: [], objects: {} },
+    bundle: [],
+    ended_at: isoTime(options.clock.now()),
+    kept: why,
+  });
+}
+
+async function reasonToKeep(plan: BottlePlan, keeper: RecordKeeper): Promise<string | undefined> {
+  const { exit_code, exit_signal } = keeper.record;
+  if (plan.keep) return "asked for with --keep";
+  if (exit_signal !== null) return `the agent was ended by ${exit_signal}`;
+  if (exit_code !== null && exit_code !== 0) return `the agent ended with status ${exit_code}`;
+  return findWork(plan.paths);
+}

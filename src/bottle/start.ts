@@ -1,0 +1,125 @@
+/** From what the operator asked to a running bottle: load, plan, sweep what dead owners left, launch. */
+import type { Backend, BackendName } from "../backends/contract.ts";
+import { openBackend } from "../backends/registry.ts";
+import { systemClock } from "../base/clock.ts";
+import type { HostPath } from "../base/ids.ts";
+import { type Logger, silentLogger } from "../base/log.ts";
+import type { HomePaths } from "../base/paths.ts";
+import type { Secrets } from "../base/secret.ts";
+import type { BundleHost } from "../bundle/contract.ts";
+import { createProcessBundleHost } from "../bundle/launch-bundle.ts";
+import { loadManifest } from "../manifest/load.ts";
+import type { Manifest } from "../manifest/types.ts";
+import type { Exec, StdioEntry } from "../process/exec.ts";
+import { createExec } from "../process/spawn.ts";
+import type { Bottle } from "./bottle.ts";
+import type { EventHub } from "./events.ts";
+import { readFacts } from "./facts.ts";
+import { launch, type LaunchPorts } from "./launch.ts";
+import type { BottlePlan, Facts, StartOptions } from "./plan.ts";
+import { findLeftovers, findOrphanRuns, reap, removeOrphanRun } from "./reap.ts";
+import { resolvePlan } from "./resolve-plan.ts";
+import { resolveSecrets, type SecretPorts } from "./secrets.ts";
+import type { StepObserver } from "./steps.ts";
+
+/** Where the operator stands and what the operator's environment is. */
+export interface OperatorPlace {
+  readonly home: HomePaths;
+  readonly userHome: HostPath;
+  readonly cwd: HostPath;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+export interface PlanRequest extends OperatorPlace {
+  readonly agent: string;
+  /** Bottle files chosen at launch, merged in order; empty means the agent's own. */
+  readonly bottles: readonly string[];
+  readonly options: StartOptions;
+  readonly hasTerminal: boolean;
+}
+
+export interface PlannedStart {
+  readonly manifest: Manifest;
+  readonly facts: Facts;
+  readonly plan: BottlePlan;
+}
+
+/** Loads the manifest, reads the facts and resolves the plan. Reads only. */
+export async function planStart(request: PlanRequest): Promise<PlannedStart> {
+  const manifest = await loadManifest({
+    home: request.home,
+    cwd: request.cwd,
+    userHome: request.userHome,
+    agentName: request.agent,
+    bottleNames: request.bottles,
+  });
+  const facts = await readFacts({
+    home: request.home,
+    userHome: request.userHome,
+    userCwd: request.cwd,
+    env: request.env,
+    manifest,
+    hasTerminal: request.hasTerminal,
+    defaultBackend: defaultBackend(),
+  });
+  return { manifest, facts, plan: resolvePlan(manifest, facts, request.options) };
+}
+
+/** The strongest backend of this version on this system; whether it works is found out by its launch. */
+function defaultBackend(): BackendName | undefined {
+  return process.platform === "linux" ? "bubblewrap" : undefined;
+}
+
+export interface OpenOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly log?: Logger;
+  readonly exec?: Exec;
+  /** Asks for a `?` variable; undefined without a terminal. */
+  readonly prompt?: SecretPorts["prompt"];
+  readonly signal?: AbortSignal;
+  readonly stdio?: readonly [StdioEntry, StdioEntry, StdioEntry];
+  readonly onStep?: StepObserver;
+  readonly events?: EventHub;
+  /** Replace the real ones, for tests: see `bot-bottle/testing`. */
+  readonly backend?: Backend;
+  readonly bundleHost?: BundleHost;
+  /** Already resolved, when they were asked for before the preflight. */
+  readonly secrets?: Secrets;
+}
+
+/** Launches a plan after sweeping what dead owners of the same kind left. Throws as `launch` does. */
+export async function openBottle(plan: BottlePlan, options: OpenOptions): Promise<Bottle> {
+  const log = options.log ?? silentLogger;
+  const exec = options.exec ?? createExec({ log });
+  const ports: LaunchPorts = {
+    exec,
+    clock: systemClock,
+    log,
+    searchPath: options.env["PATH"] ?? "",
+    backend: options.backend ?? (await openBackend(plan.backend)),
+    bundleHost: options.bundleHost ?? createProcessBundleHost(),
+  };
+  const secrets = options.secrets ?? (await resolveSecrets(plan.secrets, { exec, env: options.env, prompt: options.prompt }));
+  await sweep(plan, ports);
+  return launch(plan, {
+    ports,
+    secrets,
+    signal: options.signal,
+    ...(options.stdio === undefined ? {} : { stdio: options.stdio }),
+    ...(options.onStep === undefined ? {} : { onStep: options.onStep }),
+    ...(options.events === undefined ? {} : { events: options.events }),
+  });
+}
+
+/** Reaps the dead owners of this backend. A sweep that fails never stops a launch: `cleanup` says more. */
+async function sweep(plan: BottlePlan, ports: LaunchPorts): Promise<void> {
+  try {
+    const leftovers = await findLeftovers(plan.home);
+    for (const item of leftovers.filter(({ backend }) => backend === plan.backend || backend === "")) {
+      await reap(item, plan.home, ports);
+    }
+    for (const directory of await findOrphanRuns(plan.home)) await removeOrphanRun(directory);
+  } catch (error) {
+    ports.log.warn("sweep failed", { error: String(error) });
+  }
+}

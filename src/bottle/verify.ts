@@ -1,0 +1,70 @@
+/**
+ * Proves a guest before any agent code runs: isolation from outside first, from inside second; every door must answer and
+ * nothing else may. Any doubt ends the launch.
+ */
+import { createServer } from "node:net";
+import type { Guest } from "../backends/contract.ts";
+import { LaunchError } from "../base/errors.ts";
+import { Scope } from "../base/scope.ts";
+import type { BottlePlan } from "./plan.ts";
+
+/** How long a probe of the outside may take; refusals answer at once in an empty network namespace. */
+const OUTSIDE_PROBE_MS = 1000;
+const DOOR_PROBE_MS = 5000;
+/** Addresses that must not be reachable: documentation ranges, so that nobody is bothered where isolation fails. */
+const OUTSIDE = [
+  { host: "192.0.2.1", port: 443 },
+  { host: "2001:db8::1", port: 443 },
+  { host: "169.254.169.254", port: 80 },
+] as const;
+/** What an isolated guest answers. */
+const BLOCKED = new Set(["refused", "unreachable"]);
+
+/** Throws LaunchError `launch.not-isolated` when the guest is not cut off. */
+export async function verifyIsolation(guest: Guest): Promise<void> {
+  const faults = await guest.inspectIsolation();
+  if (faults.length > 0) throw notIsolated(faults.join("; "));
+  const interfaces = await guest.probe({ type: "interfaces" });
+  if (interfaces !== "lo") throw notIsolated(`it has the network interfaces ${interfaces}`);
+  await using scope = new Scope();
+  const hostPort = await listenOnHost(scope);
+  const targets = [...OUTSIDE, { host: "127.0.0.1", port: hostPort }, { host: "::1", port: hostPort }];
+  await Promise.all(targets.map((target) => expectBlocked(guest, target)));
+}
+
+/** A listener on the host's loopback that the guest must not find. */
+async function listenOnHost(scope: Scope): Promise<number> {
+  const server = createServer((socket) => socket.destroy());
+  scope.defer("host probe listener", () => new Promise((resolve) => server.close(resolve)));
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+async function expectBlocked(guest: Guest, target: { readonly host: string; readonly port: number }): Promise<void> {
+  const answer = await guest.probe({ type: "tcp", ...target, timeoutMs: OUTSIDE_PROBE_MS });
+  if (!BLOCKED.has(answer)) throw notIsolated(`a connection to ${target.host}:${target.port} ended with "${answer}"`);
+}
+
+function notIsolated(what: string): LaunchError {
+  return new LaunchError("launch.not-isolated", `the guest is not isolated: ${what}`, {
+    hint: "run bot-bottle doctor; the bottle was closed",
+  });
+}
+
+/** Throws LaunchError `launch.door` when a door does not answer from inside. */
+export async function verifyDoors(plan: BottlePlan, guest: Guest): Promise<void> {
+  await Promise.all(
+    plan.guest.doors.map(async (door) => {
+      const answer = await guest.probe({ type: "door", port: door.port, timeoutMs: DOOR_PROBE_MS });
+      if (answer === "connected") return;
+      throw new LaunchError("launch.door", `door ${door.name} does not answer from inside the guest: "${answer}"`, {
+        hint: "see bot-bottle logs, then run bot-bottle doctor",
+        details: { door: door.name, port: door.port },
+      });
+    }),
+  );
+}

@@ -1,0 +1,73 @@
+/** The bundle as its owner sees it: a plan (pure), a host that launches it, a handle. */
+import type { BottleId, HostPath } from "../base/ids.ts";
+import type { Logger } from "../base/log.ts";
+import type { Secrets } from "../base/secret.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Exec } from "../process/exec.ts";
+import type { AuditEvent } from "../protocol/audit.ts";
+import type { DaemonName } from "../protocol/bundle.ts";
+
+/** Most restarts in RESTART_WINDOW_MS before the bottle is closed. */
+export const MAX_RESTARTS = 3;
+export const RESTART_WINDOW_MS = 60_000;
+/** How long the bundle may take until every door accepts. */
+export const READY_DEADLINE_MS = 15_000;
+
+export interface DaemonPlan {
+  readonly name: DaemonName;
+  /** Without values known only after an effect (the authority's certificate). */
+  readonly config: unknown;
+  /** Slots whose values this daemon gets. */
+  readonly secretSlots: readonly string[];
+  /** Socket name in the doors directory, `proxy.sock`. */
+  readonly socket: string;
+}
+
+export interface BundlePlan {
+  readonly id: BottleId;
+  readonly host: "process";
+  readonly daemons: readonly DaemonPlan[];
+  readonly doorsDir: HostPath;
+  readonly queueDir: HostPath;
+  readonly auditFile: HostPath;
+  readonly logFile: HostPath;
+  readonly nodePath: HostPath;
+  readonly entryPath: HostPath;
+}
+
+export interface BundlePorts {
+  readonly exec: Exec;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly searchPath: string;
+}
+
+export interface BundleResources {
+  readonly processes: readonly { readonly pid: number; readonly startTime: string }[];
+}
+
+export interface BundleContext {
+  readonly ports: BundlePorts;
+  readonly secrets: Secrets;
+  /** Values known only after an effect, laid over each daemon's config. */
+  readonly configOverlay: Readonly<Partial<Record<DaemonName, Readonly<Record<string, unknown>>>>>;
+  readonly signal: AbortSignal | undefined;
+  readonly onEvent: (event: AuditEvent) => void;
+  readonly onResources: (resources: BundleResources) => Promise<void>;
+  /** Told about each restart; the reason is for people. */
+  readonly onRestart: (reason: string) => void;
+}
+
+/** A running bundle. Disposing stops it within its grace. */
+export interface BundleHandle extends AsyncDisposable {
+  /** Pid of the process that holds the daemons. */
+  readonly pid: number;
+  /** Rejects with SidecarError when it died for good; resolves when it was closed. */
+  readonly closed: Promise<void>;
+  reload(name: DaemonName, config: unknown): Promise<void>;
+}
+
+/** Launches a bundle; resolves when every door accepts. */
+export interface BundleHost {
+  launch(plan: BundlePlan, context: BundleContext): Promise<BundleHandle>;
+}

@@ -1,0 +1,54 @@
+/** `demo`: a bottle at work, without account or internet. */
+import { createExec } from "../../process/spawn.ts";
+import { createKillSet, installKillSet } from "../../process/kill-set.ts";
+import type { Command, CommandIo, ParsedArgs } from "../command.ts";
+import { statusOf } from "../exit.ts";
+import { flagText, isSet } from "../flags/read.ts";
+
+const AGENTS = ["scripted", "claude", "codex"] as const;
+
+export const demoCommand: Command = {
+  name: "demo",
+  summary: "see a bottle at work, without account or internet",
+  description:
+    "Start a bottle from examples/ on the best backend of this machine, run an agent on a copy of a small git repository, and show what it did and what the bottle decided. The upstreams are local servers.",
+  passesStatus: true,
+  args: [],
+  flags: [
+    { name: "agent", value: "name", choices: AGENTS, summary: "scripted (default), or the real claude or codex against a local stand-in for its model" },
+    { name: "without-injection", summary: "put a wrong model token in: the real agents must then fail" },
+    { name: "json", summary: "print the claims and whether they held as JSON" },
+  ],
+  examples: [
+    { command: "bot-bottle demo", explanation: "the scripted agent; needs no account and no internet" },
+    { command: "bot-bottle demo --agent claude", explanation: "the real Claude Code, installed from npm on first use" },
+  ],
+  run: runDemoCommand,
+};
+
+async function runDemoCommand({ flags }: ParsedArgs, io: CommandIo): Promise<number> {
+  const { runDemo } = await import("../../demo/run-demo.ts");
+  const killSet = createKillSet();
+  using _killSet = installKillSet(killSet);
+  const { output } = io;
+  const { color } = output;
+  const isJson = isSet(flags, "json");
+  const tell = isJson ? output.note : output.print;
+  const wanted = flagText(flags, "agent") ?? "scripted";
+  const result = await runDemo({
+    agent: AGENTS.find((name) => name === wanted) ?? "scripted",
+    exec: createExec({ killSet }),
+    env: io.env.all,
+    signal: io.signal,
+    withoutInjection: isSet(flags, "without-injection"),
+    say: (who, text) => {
+      if (who === "") tell(color.bold(text));
+      else tell(`${color.dim(who.padStart(6))} ${color.dim("|")} ${text}`);
+    },
+  });
+  const status = statusOf(result.exit);
+  const isGood = result.claims.every((claim) => claim.holds);
+  if (isJson) output.json({ status, claims: result.claims });
+  for (const claim of isJson ? [] : result.claims) tell(`${claim.holds ? color.green("yes") : color.red("NO ")} ${claim.text}`);
+  return status === 0 && !isGood ? 1 : status;
+}

@@ -1,0 +1,125 @@
+/** `start`: boots a bottle for an agent and runs it on the operator's terminal or pipes. This process owns the bottle. */
+import type { BottlePlan, PlannedStart, StartOptions } from "../../index.ts";
+import { BACKEND_NAMES, type BackendName, LaunchError, planStart, resolveSecrets, UsageError } from "../../index.ts";
+import { createExec } from "../../process/spawn.ts";
+import type { Command, CommandIo, ParsedArgs } from "../command.ts";
+import { flagList, flagText, isSet } from "../flags/read.ts";
+import { askSecret, askYesNo, hasTerminal } from "../ask.ts";
+import { confirmTrust } from "../confirm-trust.ts";
+import { detach } from "../detach.ts";
+import { describePlan, renderPreflight } from "../preflight.ts";
+import { runBottle } from "../run-bottle.ts";
+
+export const startCommand: Command = {
+  name: "start",
+  summary: "start an agent in a new bottle",
+  description: "Start an agent in a new bottle. The program's exit status is the exit status; failures of bot-bottle itself end with 125.",
+  passesStatus: true,
+  acceptsRest: true,
+  args: [{ name: "agent", summary: "agent to start (see bot-bottle list)", completes: "agent" }],
+  flags: [
+    { name: "headless", summary: "no questions; run --prompt, or the program after --" },
+    { name: "prompt", value: "text", summary: "what the agent is to do (headless)" },
+    { name: "cwd", summary: "give the agent a copy of the current directory" },
+    { name: "bottle", value: "name", isRepeatable: true, summary: "bottle file to use instead of the agent's own; repeat to merge in order" },
+    { name: "backend", value: "name", summary: "backend to use", choices: BACKEND_NAMES.filter((name) => name !== "fake") },
+    { name: "allow", value: "host[:port]", isRepeatable: true, summary: "grant one host for this launch only" },
+    { name: "label", value: "text", summary: "name of the bottle instead of a random one" },
+    { name: "color", value: "name", summary: "colour of the label" },
+    { name: "dry-run", summary: "show the plan and start nothing" },
+    { name: "json", summary: "with --dry-run: print the plan as JSON" },
+    { name: "yes", short: "y", summary: "do not ask before starting" },
+    { name: "detach", short: "d", summary: "run in the background; see bot-bottle list active" },
+    { name: "keep", summary: "keep home and workspace even when nothing changed" },
+    { name: "events", value: "file", summary: "write steps and decisions as JSON lines" },
+    { name: "quiet", short: "q", summary: "no notes of bot-bottle on stderr" },
+  ],
+  examples: [
+    { command: "bot-bottle start claude --cwd", explanation: "Claude Code on a copy of this directory, attached to the terminal" },
+    { command: 'bot-bottle start claude --cwd --headless --prompt "fix the failing test"', explanation: "unattended; the work is kept and shown how to bring back" },
+    { command: "bot-bottle start claude --headless -- npm test", explanation: "run a program in the agent's bottle" },
+    { command: "bot-bottle start claude --dry-run --json", explanation: "the whole plan, without secret values" },
+  ],
+  run: runStart,
+};
+
+async function runStart(parsed: ParsedArgs, io: CommandIo): Promise<number> {
+  const { flags } = parsed;
+  const isHeadless = isSet(flags, "headless");
+  const request = startOptions(parsed, io);
+  const bottles = flagList(flags, "bottle");
+  const planned = await planStart({
+    home: io.env.home,
+    userHome: io.env.userHome,
+    cwd: io.env.cwd,
+    env: io.env.all,
+    agent: parsed.args[0] ?? "",
+    bottles,
+    options: request,
+    hasTerminal: hasTerminal(),
+  });
+  await confirmTrust(planned.manifest, { io, isHeadless, namedBottles: bottles, isYes: isSet(flags, "yes") });
+  if (isSet(flags, "dry-run") || io.env.isDryRun) return printPlan(planned.plan, io, isSet(flags, "json"));
+  if (isSet(flags, "detach") && !isHeadless) {
+    throw new UsageError("usage.invalid", "--detach needs --headless: nobody would see the terminal", {
+      hint: 'add --headless and --prompt "…" or -- and a program',
+    });
+  }
+  return confirmAndRun(planned, parsed, io);
+}
+
+function startOptions({ flags, rest }: ParsedArgs, io: CommandIo): StartOptions {
+  const isHeadless = isSet(flags, "headless");
+  const prompt = flagText(flags, "prompt");
+  if (!isHeadless && prompt !== undefined) {
+    throw new UsageError("usage.invalid", "--prompt goes with --headless", { hint: "add --headless" });
+  }
+  if (!isHeadless && !hasTerminal() && !isSet(flags, "dry-run") && !io.env.isDryRun) {
+    throw new UsageError("usage.not-a-terminal", "no terminal is attached, and the start is not headless", {
+      hint: 'add --headless and --prompt "…" or -- and a program',
+    });
+  }
+  return {
+    backend: backendName(flagText(flags, "backend") ?? io.env.backend),
+    copyCwd: isSet(flags, "cwd"),
+    label: flagText(flags, "label"),
+    color: flagText(flags, "color"),
+    mode: isHeadless ? "headless" : "attached",
+    prompt,
+    command: rest,
+    allow: flagList(flags, "allow"),
+    keep: isSet(flags, "keep"),
+  };
+}
+
+function backendName(text: string | undefined): BackendName | undefined {
+  if (text === undefined) return undefined;
+  const known = BACKEND_NAMES.find((name) => name === text && name !== "fake");
+  if (known !== undefined) return known;
+  throw new UsageError("usage.invalid", `BOT_BOTTLE_BACKEND "${text}" is not a backend; one of bubblewrap, docker, smolmachines is expected`);
+}
+
+function printPlan(plan: BottlePlan, io: CommandIo, isJson: boolean): number {
+  if (isJson) io.output.json(describePlan(plan));
+  else io.output.print(renderPreflight(plan, io.output.color));
+  return 0;
+}
+
+/** `?` prompts come before the [y/N], so that an answer is never lost to a typo there. */
+async function confirmAndRun({ plan }: PlannedStart, parsed: ParsedArgs, io: CommandIo): Promise<number> {
+  const { flags } = parsed;
+  const isHeadless = isSet(flags, "headless");
+  const secrets = await resolveSecrets(plan.secrets, {
+    exec: createExec(),
+    env: io.env.all,
+    prompt: isHeadless || !hasTerminal() ? undefined : askSecret,
+  });
+  if (!isHeadless) {
+    io.output.note(renderPreflight(plan, io.output.color));
+    if (!isSet(flags, "yes") && !(await askYesNo("Start this bottle?"))) {
+      throw new LaunchError("launch.declined", "not started: the answer was no");
+    }
+  }
+  if (isSet(flags, "detach")) return detach(plan, secrets, io, flagText(flags, "events"));
+  return runBottle(plan, secrets, { io, eventsFile: flagText(flags, "events"), isHeadless });
+}

@@ -1,0 +1,44 @@
+/** The environment, read once, here. No other file of ours reads it. */
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { type HostPath, parseHostPath } from "../base/ids.ts";
+import { HOME_DIRECTORY, type HomePaths, homePaths } from "../base/paths.ts";
+import { UsageError } from "../base/errors.ts";
+
+/** What the CLI takes from the operator's environment. */
+export interface CliEnv {
+  readonly home: HomePaths;
+  readonly userHome: HostPath;
+  readonly cwd: HostPath;
+  readonly backend: string | undefined;
+  readonly isDryRun: boolean;
+  /** Parts whose logs are mirrored to stderr; `1` means all. */
+  readonly debug: readonly string[];
+  readonly hasColor: boolean;
+  /** The whole environment, for secrets named by a manifest and for finding programs. Never handed to a child. */
+  readonly all: Readonly<Record<string, string | undefined>>;
+}
+
+/** Reads the environment. Throws UsageError when BOT_BOTTLE_HOME is not an absolute path. */
+export function readEnv(all: NodeJS.ProcessEnv, isTerminal: boolean): CliEnv {
+  const userHome = parseHostPath(homedir());
+  const given = all["BOT_BOTTLE_HOME"];
+  if (given !== undefined && given !== "" && !given.startsWith("/")) {
+    throw new UsageError("usage.invalid", `BOT_BOTTLE_HOME "${given}" is relative; an absolute path is expected`);
+  }
+  const home = given === undefined || given === "" ? join(userHome, HOME_DIRECTORY) : given.replace(/\/+$/, "");
+  return {
+    home: homePaths(parseHostPath(home)),
+    userHome,
+    cwd: parseHostPath(process.cwd()),
+    backend: emptyAsUndefined(all["BOT_BOTTLE_BACKEND"]),
+    isDryRun: all["BOT_BOTTLE_DRY_RUN"] === "1",
+    debug: (all["BOT_BOTTLE_DEBUG"] ?? "").split(",").filter((part) => part !== ""),
+    hasColor: isTerminal && all["NO_COLOR"] === undefined && all["TERM"] !== "dumb",
+    all,
+  };
+}
+
+function emptyAsUndefined(value: string | undefined): string | undefined {
+  return value === "" ? undefined : value;
+}

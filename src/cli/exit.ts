@@ -1,0 +1,109 @@
+/** The one funnel: turns any thrown thing into text on stderr or JSON, and into an exit status. */
+import { constants } from "node:os";
+import { EXIT_OWN_FAILURE, EXIT_STATUS } from "../base/error-codes.ts";
+import {
+  BottleError,
+  BugError,
+  CancelledError,
+  ManifestError,
+  messageOf,
+  systemCode,
+} from "../base/errors.ts";
+import type { ExitStatus } from "../process/exec.ts";
+import { cleanText } from "./clean-text.ts";
+import type { Output } from "./output.ts";
+
+/** Status of a program that ended by a signal, as shells give it. */
+export function signalStatus(signal: string): number {
+  const numbers: Readonly<Record<string, number>> = constants.signals;
+  return 128 + (numbers[signal] ?? 0);
+}
+
+/** The exit status that passes a program's end through. */
+export function statusOf(exit: ExitStatus): number {
+  return exit.signal === undefined ? (exit.exitCode ?? 0) : signalStatus(exit.signal);
+}
+
+/** 127 or 126, as shells answer for a program that cannot be executed; undefined for any other failure. */
+export function notExecutableStatus(error: unknown): number | undefined {
+  if (!(error instanceof BottleError)) return undefined;
+  const { code } = error.details;
+  if (code === "ENOENT") return 127;
+  return code === "EACCES" || code === "ENOEXEC" ? 126 : undefined;
+}
+
+/** How a failure is told. */
+export interface FailureOptions {
+  readonly isJson: boolean;
+  /** The command passes the agent's status through, so ours is 125. */
+  readonly passesStatus: boolean;
+  readonly isDebug: boolean;
+}
+
+/** Lines of each list in `details` that are shown. */
+const MAX_DETAIL_LINES = 12;
+/** Details that say more than the message does. */
+const SHOWN_DETAILS = ["stderr", "log", "warnings"] as const;
+
+/** Prints a failure and returns the exit status. */
+export function reportFailure(thrown: unknown, output: Output, options: FailureOptions): number {
+  // Whoever read our output has left: that is no failure, and nobody is there to be told.
+  if (systemCode(thrown) === "EPIPE") return signalStatus("SIGPIPE");
+  const error =
+    thrown instanceof BottleError ? thrown : new BugError(messageOf(thrown), { cause: thrown });
+  const status = failureStatus(error, options.passesStatus);
+  if (options.isJson) output.json({ error: describeError(error, status) });
+  else output.error(renderError(error, output, options.isDebug));
+  return status;
+}
+
+function failureStatus(error: BottleError, passesStatus: boolean): number {
+  if (error instanceof CancelledError && error.signal !== undefined) {
+    return signalStatus(error.signal);
+  }
+  return passesStatus ? EXIT_OWN_FAILURE : EXIT_STATUS[error.kind];
+}
+
+function describeError(error: BottleError, status: number): Record<string, unknown> {
+  return {
+    code: error.code,
+    message: error.message,
+    hint: error.hint,
+    details: error.details,
+    issues: error instanceof ManifestError ? error.issues : undefined,
+    status,
+    by: "bot-bottle",
+  };
+}
+
+function renderError(error: BottleError, output: Output, isDebug: boolean): string {
+  const { color } = output;
+  const head = `${color.red("error")} ${color.dim(`[${error.code}]`)} ${cleanText(error.message)}`;
+  const lines = [head, ...renderIssues(error), ...renderDetails(error)];
+  if (error.hint !== undefined) lines.push(`${color.yellow("hint")}: ${cleanText(error.hint)}`);
+  if (isDebug || error instanceof BugError) lines.push(...stackOf(error).map(cleanText));
+  return lines.join("\n");
+}
+
+/** Issues that the message does not hold already. */
+function renderIssues(error: BottleError): string[] {
+  if (!(error instanceof ManifestError)) return [];
+  return error.issues
+    .filter((issue) => !error.message.includes(issue.message))
+    .map((issue) => `  ${issue.file}:${issue.line}:${issue.column}: ${issue.message}`)
+    .map(cleanText);
+}
+
+function renderDetails(error: BottleError): string[] {
+  return SHOWN_DETAILS.flatMap((name) => {
+    const value = error.details[name];
+    const lines = typeof value === "string" ? value.trimEnd().split("\n") : value;
+    if (!Array.isArray(lines)) return [];
+    return lines.slice(-MAX_DETAIL_LINES).map((line) => `  | ${cleanText(String(line))}`);
+  });
+}
+
+function stackOf(error: Error): string[] {
+  const lines = (error.stack ?? "").split("\n");
+  return error.cause instanceof Error ? [...lines, "caused by:", ...stackOf(error.cause)] : lines;
+}

@@ -1,0 +1,92 @@
+/** Results to stdout, progress and notes to stderr. The only file that writes text to either; `exec` passes a program's bytes. */
+import { writeSync } from "node:fs";
+import { systemCode } from "../base/errors.ts";
+
+/** Where a command's text goes. */
+export interface Output {
+  /** A result, with newline added. */
+  print(text: string): void;
+  /** A result as one line of JSON. */
+  json(value: unknown): void;
+  /** A result's bytes as they are. */
+  bytes(chunk: Uint8Array): void;
+  /** A note for people on stderr; silenced by --quiet. */
+  note(text: string): void;
+  /** Text on stderr that --quiet does not silence: questions, errors. */
+  error(text: string): void;
+  /** A line that is replaced by the next one on a terminal, and shown at most once a second elsewhere. */
+  progress(text: string): void;
+  readonly color: Palette;
+  /** The same output, with notes silenced or not. */
+  quiet(isQuiet: boolean): Output;
+  /** True once nobody reads results any more: what goes on for ever ends then. */
+  isClosed(): boolean;
+}
+
+/** Colours for terminals; plain text elsewhere. */
+export interface Palette {
+  readonly bold: (text: string) => string;
+  readonly dim: (text: string) => string;
+  readonly red: (text: string) => string;
+  readonly green: (text: string) => string;
+  readonly yellow: (text: string) => string;
+}
+
+const paint =
+  (isOn: boolean, open: number, close: number): ((text: string) => string) =>
+  (text) =>
+    isOn ? `\u001b[${open}m${text}\u001b[${close}m` : text;
+
+/** Makes the colours, or functions that leave text as it is. */
+export function createPalette(isOn: boolean): Palette {
+  return {
+    bold: paint(isOn, 1, 22),
+    dim: paint(isOn, 2, 22),
+    red: paint(isOn, 31, 39),
+    green: paint(isOn, 32, 39),
+    yellow: paint(isOn, 33, 39),
+  };
+}
+
+/** Descriptors whose reader is gone. */
+type Gone = Set<number>;
+
+/** Writes all bytes, waiting where the other side is slow; a closed pipe ends our output silently. */
+function writeAll(fd: number, bytes: Uint8Array, gone: Gone): void {
+  let rest = bytes;
+  while (rest.length > 0 && !gone.has(fd)) {
+    try {
+      rest = rest.subarray(writeSync(fd, rest));
+    } catch (error) {
+      const code = systemCode(error);
+      if (code === "EPIPE") gone.add(fd);
+      else if (code === "EAGAIN") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+      else throw error;
+    }
+  }
+}
+
+/** Makes the process's output. */
+export function createOutput(hasColor: boolean, isQuiet = false, gone: Gone = new Set()): Output {
+  let lastProgress = "";
+  const color = createPalette(hasColor);
+  const result = (text: string): void => writeAll(1, Buffer.from(`${text}\n`), gone);
+  const error = (text: string): void => writeAll(2, Buffer.from(`${text}\n`), gone);
+  return {
+    color,
+    print: result,
+    json: (value) => result(JSON.stringify(value)),
+    bytes: (chunk) => writeAll(1, chunk, gone),
+    note: (text) => {
+      if (!isQuiet) error(text);
+    },
+    error,
+    progress: (text) => {
+      if (isQuiet || text === lastProgress) return;
+      lastProgress = text;
+      error(color.dim(text));
+    },
+    quiet: (next) => createOutput(hasColor, next, gone),
+    isClosed: () => gone.has(1),
+  };
+}

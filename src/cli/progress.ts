@@ -1,0 +1,38 @@
+/** Turns launch steps into progress lines, shown only when a step takes long. */
+import type { BottleEvent, EventHub, LaunchStep } from "../index.ts";
+import type { Output } from "./output.ts";
+
+/** A step is worth a line when it takes longer than this, in milliseconds. */
+const SLOW_STEP_MS = 1000;
+
+const STEP_TEXT: Readonly<Record<LaunchStep, string>> = {
+  record: "claiming the name",
+  directories: "making directories",
+  audit: "opening the audit log",
+  authority: "making the certificate authority",
+  workspace: "copying the workspace",
+  bundle: "starting the bundle",
+  guest: "starting the guest",
+  isolation: "proving the isolation",
+  doors: "knocking on the doors",
+  provision: "preparing the guest",
+  running: "running",
+};
+
+/** Follows a launch until the hub ends. */
+export async function followProgress(events: EventHub, output: Output): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  for await (const event of events.subscribe()) {
+    if (event.kind === "step") {
+      clearTimeout(timer);
+      timer = event.step === "running" ? undefined : setTimeout(() => output.progress(`bot-bottle: ${STEP_TEXT[event.step]} …`), SLOW_STEP_MS);
+      timer?.unref();
+    } else sayEvent(event, output);
+  }
+  clearTimeout(timer);
+}
+
+function sayEvent(event: BottleEvent, output: Output): void {
+  if (event.kind === "progress") output.progress(`bot-bottle: ${event.detail}`);
+  if (event.kind === "bundle-restarted") output.note(output.color.yellow(`bot-bottle: the bundle was restarted: ${event.reason}`));
+}

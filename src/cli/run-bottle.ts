@@ -1,0 +1,167 @@
+/** Owns one bottle for the life of its agent: launch, session, signals, teardown, and what to say at the end. */
+import { closeSync, writeSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Bottle, BottlePlan, CloseReport, Secrets, Session } from "../index.ts";
+import { EventHub, openBottle, openOwner } from "../index.ts";
+import { createKillSet, installKillSet } from "../process/kill-set.ts";
+import { createExec } from "../process/spawn.ts";
+import { openSafeStdio } from "../process/stdio-relay.ts";
+import type { ExitStatus } from "../process/exec.ts";
+import type { CommandIo } from "./command.ts";
+import { openEventsFile } from "./events-file.ts";
+import { notExecutableStatus, signalStatus, statusOf } from "./exit.ts";
+import { openOwnerLog } from "./owner-log.ts";
+import { followProgress } from "./progress.ts";
+
+export interface RunOptions {
+  readonly io: CommandIo;
+  readonly eventsFile: string | undefined;
+  readonly isHeadless: boolean;
+  /** Opens a file for the agent's output instead of our descriptors: the bottle has no watcher. */
+  readonly openLog?: (bottle: Bottle) => number;
+  /** Told once the agent runs. */
+  readonly onRunning?: (bottle: Bottle) => void;
+}
+
+/** How long an agent gets between the operator's SIGTERM or SIGHUP and the end of its bottle, in milliseconds. */
+const STOP_GRACE_MS = 5_000;
+
+/** Runs the plan's agent to its end and returns the exit status. */
+export async function runBottle(plan: BottlePlan, secrets: Secrets, options: RunOptions): Promise<number> {
+  const { io } = options;
+  const killSet = createKillSet();
+  using _killSet = installKillSet(killSet);
+  const events = new EventHub();
+  const log = openOwnerLog(plan, io.env.debug);
+  const exec = createExec({ log, killSet });
+  await using eventsFile = await openEventsFile(options.eventsFile, events);
+  const following = followProgress(events, io.output);
+  // A bottle without a watcher never sees our descriptors.
+  const stdioDir = await mkdtemp(join(tmpdir(), "bot-bottle-stdio-"));
+  try {
+    await using stdio = await openSafeStdio({ dir: stdioDir, exec, searchPath: io.env.all["PATH"] ?? "" });
+    await rm(stdioDir, { recursive: true, force: true });
+    const bottle = await openBottle(plan, {
+      env: io.env.all,
+      log,
+      exec,
+      secrets,
+      signal: io.signal,
+      stdio: stdio.stdio,
+      events,
+      ...(io.onStep === undefined ? {} : { onStep: io.onStep }),
+    });
+    const outcome = await ownBottle(bottle, options);
+    await stdio.finish();
+    const report = await bottle.close("the agent ended");
+    await eventsFile.flush();
+    sayEnd(plan, report, io);
+    if (outcome.kind === "fault") throw outcome.error;
+    return outcome.status;
+  } finally {
+    events.end();
+    await following;
+    await rm(stdioDir, { recursive: true, force: true });
+  }
+}
+
+type Outcome = { readonly kind: "status"; readonly status: number } | { readonly kind: "fault"; readonly error: unknown };
+
+async function ownBottle(bottle: Bottle, options: RunOptions): Promise<Outcome> {
+  const { io } = options;
+  try {
+    await using owner = await openOwner(bottle);
+    const session = await startAgent(bottle, options.openLog);
+    io.output.note(io.output.color.dim(`bot-bottle: ${bottle.id} is running`));
+    options.onRunning?.(bottle);
+    const ended = await waitForEnd(bottle, session, options);
+    void owner;
+    return ended;
+  } catch (error) {
+    const status = notExecutableStatus(error);
+    await bottle.close("the agent did not start");
+    if (status === undefined) return { kind: "fault", error };
+    io.output.error(`bot-bottle: ${error instanceof Error ? error.message : String(error)}`);
+    return { kind: "status", status };
+  }
+}
+
+async function startAgent(bottle: Bottle, openLog: RunOptions["openLog"]): Promise<Session> {
+  if (openLog === undefined) return bottle.execAgent();
+  const fd = openLog(bottle);
+  const session = await bottle.execAgent({ stdio: "pipe" });
+  session.stdin?.end();
+  for (const stream of [session.stdout, session.stderr]) stream?.on("data", (chunk: Uint8Array) => writeSync(fd, chunk));
+  void session.exited.then(
+    () => closeSync(fd),
+    () => closeSync(fd),
+  );
+  return session;
+}
+
+async function waitForEnd(bottle: Bottle, session: Session, options: RunOptions): Promise<Outcome> {
+  const stopped = Promise.withResolvers<Outcome>();
+  const stopListening = forwardSignals(bottle, session, { isHeadless: options.isHeadless, onStop: (outcome) => stopped.resolve(outcome) });
+  const exited = session.exited.then(
+    (exit: ExitStatus): Outcome => ({ kind: "status", status: statusOf(exit) }),
+    (error: unknown): Promise<Outcome> => bottle.closed.then((report) => ({ kind: "fault", error: report.fault ?? error })),
+  );
+  const closed = bottle.closed.then((report): Outcome => faultOf(report));
+  try {
+    return await Promise.race([exited, stopped.promise, closed]);
+  } finally {
+    stopListening();
+  }
+}
+
+function faultOf(report: CloseReport): Outcome {
+  if (report.fault !== undefined) return { kind: "fault", error: report.fault };
+  return { kind: "status", status: signalStatus("SIGTERM") };
+}
+
+interface SignalOptions {
+  readonly isHeadless: boolean;
+  readonly onStop: (outcome: Outcome) => void;
+}
+
+/**
+ * A terminal's Ctrl-C reaches the agent by itself; elsewhere SIGINT is passed on, and the second one ends the bottle at once.
+ * SIGTERM asks the agent to end and closes the bottle after a grace; SIGHUP closes it: the terminal is gone.
+ */
+function forwardSignals(bottle: Bottle, session: Session, { isHeadless, onStop }: SignalOptions): () => void {
+  let interrupts = 0;
+  let grace: NodeJS.Timeout | undefined;
+  const isShared = bottle.plan.guest.terminal === "shared";
+  const stop = (signal: NodeJS.Signals): void => onStop({ kind: "status", status: signalStatus(signal) });
+  const onInterrupt = (): void => {
+    interrupts += 1;
+    if (interrupts > 1 && isHeadless) stop("SIGINT");
+    else if (!isShared) session.kill("SIGINT");
+  };
+  const onTerminate = (signal: NodeJS.Signals): void => {
+    session.kill(signal);
+    grace ??= setTimeout(() => stop(signal), STOP_GRACE_MS);
+  };
+  process.on("SIGINT", onInterrupt);
+  process.on("SIGTERM", onTerminate);
+  process.on("SIGHUP", onTerminate);
+  return () => {
+    clearTimeout(grace);
+    process.off("SIGINT", onInterrupt);
+    process.off("SIGTERM", onTerminate);
+    process.off("SIGHUP", onTerminate);
+  };
+}
+
+function sayEnd(plan: BottlePlan, report: CloseReport, { output }: CommandIo): void {
+  const { color } = output;
+  for (const failure of report.failures) output.note(color.yellow(`bot-bottle: left over: ${failure.label}; run bot-bottle cleanup`));
+  if (report.auditHead !== undefined) output.note(color.dim(`bot-bottle: audit log ends at ${report.auditHead}`));
+  if (report.kept === undefined) return;
+  output.note(`bot-bottle: work kept: ${report.kept}`);
+  const from = plan.workspace === undefined ? plan.guest.guestHome : plan.workspace.guestPath;
+  output.note(`  bot-bottle cp ${plan.id}:${from} ./${plan.id}`);
+}
+

@@ -1,0 +1,64 @@
+/**
+ * The relay: 127.0.0.1:PORT in the guest to the unix socket of a door. It copies bytes, keeps half-closed connections half
+ * closed, and turns a door that refuses or breaks into a reset, so that a cut answer never looks like a whole one.
+ */
+import { connect, createServer, type Server, type Socket } from "node:net";
+
+/** Connections per door; more are closed at once. A coding agent with parallel downloads uses some dozens. */
+export const MAX_RELAY_CONNECTIONS = 512;
+const LOOPBACK = "127.0.0.1";
+
+export interface RelayPlan {
+  readonly port: number;
+  readonly socket: string;
+}
+
+/** Listens for all doors. Rejects with a system error when a port cannot be had. */
+export async function openRelays(plans: readonly RelayPlan[]): Promise<void> {
+  await Promise.all(plans.map(openRelay));
+}
+
+function openRelay(plan: RelayPlan): Promise<Server> {
+  // A connection is read only once its door has answered.
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (client) =>
+    relayConnection(client, plan.socket),
+  );
+  server.maxConnections = MAX_RELAY_CONNECTIONS;
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(plan.port, LOOPBACK, () => {
+      server.off("error", reject);
+      // Running out of descriptors fails one accept, not the guest.
+      server.on("error", () => undefined);
+      resolve(server);
+    });
+  });
+}
+
+function relayConnection(client: Socket, path: string): void {
+  const door = connect({ path, allowHalfOpen: true });
+  const abort = (): void => {
+    door.destroy();
+    resetAfterFlush(client);
+  };
+  client.on("error", abort);
+  door.on("error", abort);
+  client.on("close", () => {
+    if (!door.readableEnded || !door.writableEnded) door.destroy();
+  });
+  door.on("close", () => {
+    if (!door.readableEnded) abort();
+  });
+  door.once("connect", () => {
+    client.pipe(door);
+    door.pipe(client);
+  });
+}
+
+/** What the door said before it broke may hold the reason, so it goes out first. */
+function resetAfterFlush(client: Socket): void {
+  if (client.destroyed || client.writableEnded) return;
+  client.write("", () => {
+    if (!client.destroyed) client.resetAndDestroy();
+  });
+}

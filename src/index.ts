@@ -1,0 +1,50 @@
+/** The SDK: explicit named exports, pinned by a test. Nothing starts at import. */
+export type {
+  ArchiveItem,
+  Backend,
+  BackendName,
+  BackendProbe,
+  Guest,
+  GuestPlan,
+  LimitReport,
+  Session,
+} from "./backends/contract.ts";
+export { BACKEND_NAMES } from "./backends/contract.ts";
+export { openBackend } from "./backends/registry.ts";
+export { readHostTree, writeHostTree } from "./backends/shared/archive.ts";
+export { ERROR_CODES, type ErrorCode, type ErrorKind, EXIT_OWN_FAILURE, EXIT_STATUS } from "./base/error-codes.ts";
+export {
+  BottleError,
+  BugError,
+  CancelledError,
+  HostError,
+  type Issue,
+  LaunchError,
+  ManifestError,
+  PolicyDeniedError,
+  ProtocolError,
+  SidecarError,
+  TimeoutError,
+  UsageError,
+} from "./base/errors.ts";
+export { type BottleId, type GuestPath, type HostPath, parseBottleId, parseGuestPath, parseHostPath } from "./base/ids.ts";
+export { createLogger, type Logger, silentLogger } from "./base/log.ts";
+export { type HomePaths, homePaths } from "./base/paths.ts";
+export { Secret, type Secrets } from "./base/secret.ts";
+export { Bottle, type CloseReport, type ExecInBottleOptions } from "./bottle/bottle.ts";
+export { type BottleConnection, connectBottle } from "./bottle/connect.ts";
+export { type BottleEvent, EventHub } from "./bottle/events.ts";
+export type { ExecResult } from "./bottle/exec-result.ts";
+export { type ListedBottle, listBottles } from "./bottle/list.ts";
+export { openOwner, type Owner } from "./bottle/owner.ts";
+export type { BottlePlan, Facts, StartOptions } from "./bottle/plan.ts";
+export { findLeftovers, findOrphanRuns, reap, type ReapItem, removeOrphanRun } from "./bottle/reap.ts";
+export { resolvePlan } from "./bottle/resolve-plan.ts";
+export { resolveSecrets } from "./bottle/secrets.ts";
+export { openBottle, type OpenOptions, type OperatorPlace, type PlannedStart, type PlanRequest, planStart } from "./bottle/start.ts";
+export { LAUNCH_STEPS, type LaunchStep } from "./bottle/steps.ts";
+export { listManifest, loadManifest } from "./manifest/load.ts";
+export type { Manifest } from "./manifest/types.ts";
+export { explainRoute } from "./policy/explain.ts";
+export { createExec } from "./process/spawn.ts";
+export { PROVIDER_NAMES, providerNamed } from "./providers/registry.ts";

@@ -1,0 +1,101 @@
+/** Parts of HTTP requests that rules and credentials name. What could split a request or widen a rule is refused. */
+import { fault, hasControl, ok, type Parsed } from "./parsed.ts";
+import type { PathMatchSpec } from "./types.ts";
+
+const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/;
+/** Headers that frame or route a message; a rule or credential there would change which message is sent where. */
+const FRAMING = new Set(
+  "host connection content-length transfer-encoding te trailer upgrade keep-alive proxy-connection expect".split(
+    " ",
+  ),
+);
+/** Longest pattern: it is compiled once per bundle and matched against each request. */
+const MAX_PATTERN = 1000;
+
+/** Parses the name of a header. */
+export function parseHeaderName(text: string): Parsed<string> {
+  if (!TOKEN.test(text)) return fault("is not a header's name", "a name such as X-Api-Key");
+  if (FRAMING.has(text.toLowerCase())) return fault("frames the message", "another header");
+  return ok(text);
+}
+
+/** Parses the value a header is compared with. */
+export function parseHeaderValue(text: string): Parsed<string> {
+  if (hasControl(text) || text.length > MAX_PATTERN)
+    return fault("is not a header's value", "one line of text");
+  return ok(text);
+}
+
+/** Parses a method; methods are upper case. */
+export function parseMethod(text: string): Parsed<string> {
+  if (!/^[A-Za-z][A-Za-z-]{0,31}$/.test(text))
+    return fault("is not a method", "a method such as GET");
+  const method = text.toUpperCase();
+  if (method === "CONNECT") return fault("is never forwarded", "another method");
+  return ok(method);
+}
+
+/** Parses the user of basic authentication. */
+export function parseBasicUser(text: string): Parsed<string> {
+  if (text === "" || text.length > 256 || hasControl(text) || text.includes(":")) {
+    return fault("is not a user", "one line without a colon");
+  }
+  return ok(text);
+}
+
+/** Parses the name of a query field. */
+export function parseQueryName(text: string): Parsed<string> {
+  if (/^[A-Za-z0-9._~[\]-]{1,128}$/.test(text)) return ok(text);
+  return fault("is not a query field's name", "letters, digits, dots, hyphens or underscores");
+}
+
+/** Parses a JSON pointer (RFC 6901) to a field. */
+export function parsePointer(text: string): Parsed<string> {
+  if (text.length <= 256 && /^(?:\/(?:[^~/]|~[01])*)+$/.test(text) && !hasControl(text))
+    return ok(text);
+  return fault("is not a JSON pointer", "a pointer such as /auth/key");
+}
+
+/** Parses one argument of a command. */
+export function parseArgument(text: string): Parsed<string> {
+  return text.includes("\0") ? fault("holds a NUL byte", "text") : ok(text);
+}
+
+/** Parses a path rule. A glob or regex must be one that a linear-time engine can run. */
+export function parsePathMatch(input: {
+  readonly type?: PathMatchSpec["type"] | undefined;
+  readonly value: string;
+}): Parsed<PathMatchSpec> {
+  const { type = "prefix", value } = input;
+  if (value.length > MAX_PATTERN || hasControl(value))
+    return fault("is too long or has a control character", "a path");
+  if (type === "regex") {
+    const problem = checkRegex(value);
+    return problem === undefined
+      ? ok({ type, value })
+      : fault(problem, "a linear-time regular expression");
+  }
+  if (!value.startsWith("/"))
+    return fault("has a value that is not a path", 'a value that starts with "/"');
+  if (/[?#]/.test(value) && type !== "glob") {
+    return fault("has a value with a query", "a path without query");
+  }
+  if (value.split("/").some((part) => part === "." || part === "..")) {
+    return fault("has a value with a dot segment", "a normalised path");
+  }
+  return ok({ type, value });
+}
+
+/** What is wrong with a regular expression; look-around and back-references need a backtracking engine. */
+export function checkRegex(text: string): string | undefined {
+  if (text === "") return "has an empty value";
+  if (/\(\?(?:<?[=!])/.test(text) || /\\(?:[1-9]|k<)/.test(text))
+    return "has a look-around or a back-reference";
+  try {
+    void new RegExp(text, "u");
+    return undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return "has a value that is not a regular expression";
+    throw error;
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * The credential rule: on a route with auth exactly one credential leaves, the real one, at the declared carrier; a
+ * placeholder never goes to a host that is not its own. Works on names and slots, never on real values.
+ */
+import { deny } from "./decide.ts";
+import type { CredentialCarrier, Route, RouteAuth } from "./egress.ts";
+import type { HeaderList } from "./headers.ts";
+import { isOwnPlaceholder, type Placeholder, placeholdersIn } from "./placeholders.ts";
+import { looseFieldName, parseQuery, type QueryPair, removePairs } from "./query.ts";
+import type { Deny } from "./verdict.ts";
+
+/** Where the real value of a slot goes. */
+export type Injection =
+  | {
+      readonly kind: "header";
+      readonly name: string;
+      readonly carrier: CredentialCarrier;
+      readonly slot: string;
+    }
+  | { readonly kind: "query"; readonly name: string; readonly slot: string };
+
+/** What is done to the request before it is sent. */
+export type CredentialPlan =
+  | {
+      readonly ok: true;
+      /** Lower-case names: every header of these names is dropped. */
+      readonly dropHeaders: readonly string[];
+      /** The query without the credential fields that the guest sent. */
+      readonly query: string;
+      readonly inject: Injection | undefined;
+    }
+  | { readonly ok: false; readonly verdict: Deny };
+
+/** Headers that carry credentials wherever a route has auth; a foreign value in one is refused. */
+export const CREDENTIAL_HEADERS: readonly string[] = [
+  "authorization",
+  "proxy-authorization",
+  "x-api-key",
+  "api-key",
+  "x-goog-api-key",
+  "x-auth-token",
+  "private-token",
+];
+
+/** Query fields that carry credentials wherever a route has auth (RFC 6750 and GitLab). */
+const CREDENTIAL_FIELDS: readonly string[] = ["access_token", "private_token"];
+
+/** Ours alone: it speaks to this proxy and is never forwarded. */
+const ALWAYS_DROPPED = "proxy-authorization";
+
+/** Plans the credentials of one request that policy allowed. */
+export function planCredentials(
+  route: Route,
+  headers: HeaderList,
+  query: string,
+  allPlaceholders: readonly Placeholder[],
+): CredentialPlan {
+  const pairs = parseQuery(query);
+  const elsewhere = findElsewhere(route, headers, pairs, allPlaceholders);
+  if (elsewhere !== undefined) return { ok: false, verdict: elsewhere };
+  const { auth } = route;
+  if (auth === undefined) {
+    return { ok: true, dropHeaders: [ALWAYS_DROPPED], query, inject: undefined };
+  }
+  return planInjection({ route, auth, own: ownPlaceholders(auth) }, headers, query);
+}
+
+/** The first placeholder that came to a host not its own, in any header or query field. */
+function findElsewhere(
+  route: Route,
+  headers: HeaderList,
+  pairs: readonly QueryPair[],
+  all: readonly Placeholder[],
+): Deny | undefined {
+  const own = new Set(all.filter((it) => isOwnPlaceholder(it, route)).map((it) => it.value));
+  const others = all.filter((it) => !own.has(it.value));
+  if (others.length === 0) return undefined;
+  const values: [string, string][] = [
+    ...headers.map(([name, value]): [string, string] => [`header ${headerName(name)}`, value]),
+    ...pairs.map((pair): [string, string] => ["query", `${pair.name}=${pair.value}`]),
+  ];
+  for (const [where, value] of values) {
+    const [found] = placeholdersIn(value, others);
+    if (found === undefined) continue;
+    const explanation = `the placeholder of ${found.host} was sent to ${route.host} in its ${where}; a placeholder works at its own host only`;
+    return deny("placeholder-elsewhere", route.rule, explanation);
+  }
+  return undefined;
+}
+
+/** A header's name for an explanation; odd ones are not repeated. */
+const headerName = (name: string): string =>
+  /^[A-Za-z0-9-]{1,40}$/.test(name) ? name : "with an odd name";
+
+const ownPlaceholders = (auth: RouteAuth): readonly Placeholder[] => [
+  { value: auth.placeholder, host: "", port: undefined },
+];
+
+interface AuthContext {
+  readonly route: Route;
+  readonly auth: RouteAuth;
+  readonly own: readonly Placeholder[];
+}
+
+function planInjection(context: AuthContext, headers: HeaderList, query: string): CredentialPlan {
+  const { auth } = context;
+  const inject = injectionOf(auth);
+  const names = new Set([
+    ...CREDENTIAL_HEADERS,
+    ...(inject.kind === "header" ? [inject.name.toLowerCase()] : []),
+  ]);
+  const fields = new Set([
+    ...CREDENTIAL_FIELDS,
+    ...(inject.kind === "query" ? [looseFieldName(inject.name)] : []),
+  ]);
+  const isField = (pair: QueryPair): boolean => fields.has(looseFieldName(pair.name));
+  const sent: [string, string][] = [
+    ...headers.filter(([name]) => names.has(name.toLowerCase())),
+    ...parseQuery(query)
+      .filter(isField)
+      .map((pair): [string, string] => ["query field", pair.value]),
+  ].map(([where, value]) => [where, value]);
+  const verdict = judgeSent(context, sent);
+  if (verdict !== undefined) return { ok: false, verdict };
+  return { ok: true, dropHeaders: [...names], query: removePairs(query, isField), inject };
+}
+
+/** Judges the values that the guest put where credentials stand. */
+function judgeSent(
+  { route, auth, own }: AuthContext,
+  sent: readonly (readonly [string, string])[],
+): Deny | undefined {
+  let hasPlaceholder = false;
+  for (const [where, value] of sent) {
+    if (value.trim() === "") continue;
+    if (placeholdersIn(value, own).length === 0) {
+      const explanation = `${where.toLowerCase()} holds a credential that is not the bottle's placeholder for ${route.host}; send the placeholder or nothing, or remove auth from ${route.rule}`;
+      return deny("foreign-credential", route.rule, explanation);
+    }
+    hasPlaceholder = true;
+  }
+  if (hasPlaceholder || !auth.requirePlaceholder) return undefined;
+  const explanation = `${route.rule} requires the placeholder of ${route.host} and the request came without it; send it where the credential belongs`;
+  return deny("placeholder-missing", route.rule, explanation);
+}
+
+function injectionOf(auth: RouteAuth): Injection {
+  const { carrier, slot } = auth;
+  if (carrier.kind === "query") return { kind: "query", name: carrier.name, slot };
+  const name = carrier.kind === "header" ? carrier.name : "Authorization";
+  return { kind: "header", name, carrier, slot };
+}
+
+/** Puts a real value into the form of its carrier; undefined when the value cannot stand in a header. */
+export function renderCredential(carrier: CredentialCarrier, value: string): string | undefined {
+  if (carrier.kind === "basic") {
+    return `Basic ${Buffer.from(`${carrier.username}:${value}`, "utf8").toString("base64")}`;
+  }
+  if (carrier.kind === "query") return encodeURIComponent(value.toWellFormed());
+  if (!/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(value)) return undefined;
+  if (carrier.kind === "header") return value;
+  return carrier.kind === "token" ? `token ${value}` : `Bearer ${value}`;
+}
+
+/** Adds the real value to a query. */
+export function setQueryCredential(query: string, name: string, value: string): string {
+  const pair = `${encodeURIComponent(name)}=${encodeURIComponent(value.toWellFormed())}`;
+  return query === "" ? pair : `${query}&${pair}`;
+}

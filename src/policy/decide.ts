@@ -1,0 +1,153 @@
+/**
+ * The decisions of egress: default deny, one function for tunnels and one for requests. Pure: the same policy and the
+ * same request always give the same verdict.
+ */
+import { type Authority, defaultPort, formatAuthority, type Scheme } from "./authority.ts";
+import type { EgressPolicy, RequestMatch, Resolution, Route } from "./egress.ts";
+import { gitOperation } from "./git.ts";
+import { type HeaderList, headerValues } from "./headers.ts";
+import { matchesHost } from "./host-pattern.ts";
+import { classifyAddress, isForbidden, isForbiddenForResolve } from "./network.ts";
+import { matchesPath } from "./path.ts";
+import type { Allow, Deny, ReasonCode } from "./verdict.ts";
+
+/** A request after its authority and path have got their canonical forms. */
+export interface PolicyRequest {
+  readonly scheme: Scheme;
+  readonly authority: Authority;
+  readonly method: string;
+  /** Normalised, without query. */
+  readonly path: string;
+  /** Without the question mark; empty when there is none. */
+  readonly query: string;
+  readonly headers: HeaderList;
+}
+
+/** A verdict with the route that it was made by; a denial for want of a route has none. */
+export type Decision =
+  | { readonly verdict: Allow; readonly route: Route }
+  | { readonly verdict: Deny; readonly route: Route | undefined };
+
+/** Name of the rule that stands when no route does. */
+export const DEFAULT_RULE = "default-deny";
+
+/** Makes a denial. */
+export function deny(reason: ReasonCode, rule: string, explanation: string): Deny {
+  return { kind: "deny", reason, rule, explanation };
+}
+
+const allow = (route: Route): Decision => ({ verdict: { kind: "allow", rule: route.rule }, route });
+
+const refuse = (route: Route, reason: ReasonCode, explanation: string): Decision => ({
+  verdict: deny(reason, route.rule, explanation),
+  route,
+});
+
+function serves(route: Route, scheme: Scheme, authority: Authority): boolean {
+  const port = route.port ?? defaultPort(scheme);
+  return matchesHost(route.host, authority.host) && port === authority.port;
+}
+
+/** Routes that cover an endpoint, in the order of the policy. */
+export function routesFor(
+  policy: EgressPolicy,
+  scheme: Scheme,
+  authority: Authority,
+): readonly Route[] {
+  return policy.routes.filter((route) => serves(route, scheme, authority));
+}
+
+function refuseHost(policy: EgressPolicy, authority: Authority): Decision {
+  const asked = formatAuthority(authority);
+  const entry = authority.port === 443 ? authority.host : asked;
+  const known = policy.routes.some((route) => matchesHost(route.host, authority.host));
+  const seen = known ? "the host is allowed on other ports or schemes only" : "no route names it";
+  const hint = `add "- host: ${entry}" under egress.routes of the bottle file`;
+  const explanation = `${asked} is not allowed: ${seen}; ${hint}, or start with --allow ${entry}`;
+  return { verdict: deny("host-not-allowed", DEFAULT_RULE, explanation), route: undefined };
+}
+
+/** Judges CONNECT: a tunnel is for https, and its requests are judged one by one when they come. */
+export function decideConnect(policy: EgressPolicy, authority: Authority): Decision {
+  const [route] = routesFor(policy, "https", authority);
+  return route === undefined ? refuseHost(policy, authority) : allow(route);
+}
+
+/** Judges one request. */
+export function decideRequest(policy: EgressPolicy, request: PolicyRequest): Decision {
+  const routes = routesFor(policy, request.scheme, request.authority);
+  const [first] = routes;
+  if (first === undefined) return refuseHost(policy, request.authority);
+  const git = gitOperation(request.path, request.query, request.headers);
+  if (git === "push") return refuse(first, "git-push-refused", GIT_PUSH);
+  const route = routes.find((it) => matchesRequest(it, request));
+  if (route === undefined) return refuse(first, "no-match", explainNoMatch(first, request));
+  if (git === "fetch" && !route.allowsGitFetch) {
+    return refuse(route, "git-fetch-refused", explainGitFetch(route));
+  }
+  if (request.scheme === "http" && route.auth !== undefined) {
+    return refuse(route, "plain-http-credential", explainPlainHttp(route));
+  }
+  return allow(route);
+}
+
+const GIT_PUSH =
+  "pushing over https is never allowed: a push goes through git-gate, which scans it; " +
+  "declare the repository under git-gate.repos of the bottle file and push to its remote there";
+
+const explainGitFetch = (route: Route): string =>
+  `fetching from git over https is not allowed on ${route.host}: ` +
+  `set git: { fetch: true } on ${route.rule}, or declare the repository under git-gate.repos`;
+
+const explainPlainHttp = (route: Route): string =>
+  `plain http to ${route.host} is refused because ${route.rule} has auth: ` +
+  "a credential only travels over https; use https";
+
+function explainNoMatch(route: Route, request: PolicyRequest): string {
+  const asked = `${printable(request.method)} to this path of ${formatAuthority(request.authority)}`;
+  return `${asked} satisfies none of the matches of ${route.rule}; add an entry with its path and method under matches of that route`;
+}
+
+const printable = (method: string): string =>
+  /^[A-Za-z-]{1,20}$/.test(method) ? method.toUpperCase() : "this method";
+
+function matchesRequest(route: Route, request: PolicyRequest): boolean {
+  return route.matches.length === 0 || route.matches.some((match) => holds(match, request));
+}
+
+/** All given parts must hold; inside a list one is enough, except headers, where each must be there. */
+function holds(match: RequestMatch, request: PolicyRequest): boolean {
+  const { paths, methods, headers } = match;
+  if (paths.length > 0 && !paths.some((path) => matchesPath(path, request.path))) return false;
+  if (methods.length > 0 && !methods.includes(request.method)) return false;
+  return headers.every(({ name, value }) => {
+    const values = headerValues(request.headers, name);
+    // A second, different header would leave it to the server which one counts.
+    return values.length > 0 && values.every((it) => it === value);
+  });
+}
+
+/** Where `egress.resolve` leads a name, undefined where DNS decides. */
+export function resolutionOf(policy: EgressPolicy, authority: Authority): Resolution | undefined {
+  if (authority.kind !== "name" || !Object.hasOwn(policy.resolve, authority.host)) return undefined;
+  return policy.resolve[authority.host];
+}
+
+/** Judges all addresses that a host leads to: one forbidden answer refuses them all. */
+export function decideAddresses(
+  policy: EgressPolicy,
+  authority: Authority,
+  addresses: readonly string[],
+): Deny | undefined {
+  const isResolved = resolutionOf(policy, authority) !== undefined;
+  const isRefused = isResolved ? isForbiddenForResolve : isForbidden;
+  const bad = addresses.find(isRefused);
+  if (bad === undefined) return undefined;
+  const kind = classifyAddress(bad);
+  const hint = isResolved
+    ? "egress.resolve cannot lead there"
+    : `where this is meant, add "${authority.host}: <address>" under egress.resolve of the bottle file`;
+  const rule = isResolved ? "egress.resolve" : "forbidden-address";
+  const explanation = `${formatAuthority(authority)} leads to a ${kind} address, which a bottle must not reach; ${hint}`;
+  return deny("address-forbidden", rule, explanation);
+}

@@ -1,0 +1,147 @@
+// Every hiding place of a known secret that is searched, and what must not be found.
+import { describe, expect, it } from "vitest";
+import { compileKnownSecrets } from "./known-secrets.ts";
+import { scan } from "./scan.ts";
+import { textView } from "./types.ts";
+
+const SECRET = "sk-Test_4f/9+Qz7 ü&x=0aB";
+const TOKEN = "ghp_9dK2mQx7Lw0PzR4tY6uB";
+const compiled = compileKnownSecrets([
+  { name: "SECRET", value: SECRET },
+  { name: "TOKEN", value: TOKEN },
+]);
+const policy = { detectors: [compiled.detector], placeholders: [] };
+
+const found = (bytes: Buffer | string): string[] => [
+  ...new Set(scan({ surface: "body", bytes: Buffer.from(bytes) }, policy).map((it) => it.secret)),
+];
+
+const b64 = (text: string | Buffer): string => Buffer.from(text).toString("base64");
+const hex = (text: string): string => Buffer.from(text).toString("hex");
+const percentAll = (text: string): string => hex(text).replace(/../g, "%$&");
+const selectors = (text: string): string =>
+  [...Buffer.from(text)]
+    .map((byte) => String.fromCodePoint(byte < 16 ? 0xfe00 + byte : 0xe0100 + byte - 16))
+    .join("");
+const cyrillic = (text: string): string =>
+  text.replace(/[aceopxy]/g, (letter) => "асеорху"["aceopxy".indexOf(letter)] ?? "");
+const styled = (text: string): string =>
+  text.replace(/[a-z]/g, (letter) => String.fromCodePoint(0x1d41a + letter.charCodeAt(0) - 97));
+
+const HIDING: readonly (readonly [string, (text: string) => string | Buffer])[] = [
+  ["plain", (t) => t],
+  ["upper case", (t) => t.toUpperCase()],
+  ["percent", encodeURIComponent],
+  ["percent, every byte", percentAll],
+  ["percent, lower case", (t) => percentAll(t).toLowerCase()],
+  ["percent, some bytes", (t) => `${percentAll(t.slice(0, 3))}${encodeURIComponent(t.slice(3))}`],
+  ["percent twice", (t) => encodeURIComponent(percentAll(t))],
+  ["base64", b64],
+  ["base64 behind one byte", (t) => b64(`x${t}y`)],
+  ["base64 behind two bytes", (t) => b64(`xx${t}yy`)],
+  ["base64url", (t) => Buffer.from(t).toString("base64url")],
+  ["base64 in lines", (t) => b64(`${"x".repeat(70)}${t}`).replace(/.{76}/g, "$&\r\n")],
+  ["base64 twice", (t) => b64(b64(t))],
+  ["base64 twice behind a letter", (t) => `q${b64(`q${b64(t)}`)}`],
+  ["base64 three times", (t) => b64(b64(b64(t)))],
+  ["base64 of hex", (t) => b64(hex(t))],
+  ["hex of base64", (t) => hex(b64(t))],
+  ["base64 of percent in a query", (t) => encodeURIComponent(b64(percentAll(t)))],
+  ["hex", hex],
+  ["HEX", (t) => hex(t).toUpperCase()],
+  ["hex with colons", (t) => hex(t).replace(/..(?=.)/g, "$&:")],
+  ["hex escapes", (t) => hex(t).replace(/../g, "\\x$&")],
+  ["JSON", (t) => JSON.stringify({ t })],
+  ["JSON in JSON", (t) => JSON.stringify({ t: JSON.stringify({ t }) })],
+  [
+    "JSON, every character",
+    (t) => [...t].map((c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`).join(""),
+  ],
+  ["entities", (t) => [...t].map((c) => `&#x${c.codePointAt(0)?.toString(16) ?? ""};`).join("")],
+  ["UTF-16", (t) => Buffer.from(t, "utf16le")],
+  ["hyphens between", (t) => [...t].join("-")],
+  ["lines between", (t) => [...t].join("\r\n")],
+  ["dots, as labels of a host", (t) => hex(t).replace(/.{20}/g, "$&.")],
+  ["zero-width between", (t) => [...t].join("\u200b")],
+  ["bidi marks between", (t) => [...t].join("\u202e")],
+  ["Cyrillic letters", cyrillic],
+  ["mathematical letters", styled],
+  ["variation selectors", (t) => `😀${selectors(t)}`],
+];
+
+describe.each([
+  ["SECRET", SECRET],
+  ["TOKEN", TOKEN],
+])("%s", (name, value) => {
+  it.each(HIDING)("is found hidden by %s", (_, hide) => {
+    expect(found(hide(value))).toEqual([name]);
+    const wrapped = Buffer.concat([Buffer.from("before "), Buffer.from(hide(value))]);
+    expect(found(Buffer.concat([wrapped, Buffer.from(" after")]))).toEqual([name]);
+  });
+});
+
+describe("findings", () => {
+  it("cover the hidden value and never hold it", () => {
+    const text = `{"a": "${b64(`user:${TOKEN}`)}"}`;
+    const [finding] = scan(textView("body", text), policy);
+    const { offset = 0, length = 0 } = finding ?? {};
+    expect(Buffer.from(text.slice(offset, offset + length), "base64").toString()).toContain(
+      TOKEN.slice(1, -1),
+    );
+    expect(JSON.stringify(finding)).not.toContain(TOKEN);
+    expect(finding).toMatchObject({ detector: "known-secrets", surface: "body", secret: "TOKEN" });
+  });
+
+  it("give the place of decoded values", () => {
+    const text = `x=1&y=${percentAll(TOKEN)}&z=2`;
+    const [finding] = scan(textView("url", text), policy);
+    expect(text.slice(finding?.offset, (finding?.offset ?? 0) + (finding?.length ?? 0))).toBe(
+      percentAll(TOKEN),
+    );
+    const mixed = `x=1&y=${percentAll(TOKEN.slice(0, 4))}${TOKEN.slice(4)}&z=2`;
+    const [other] = scan(textView("url", mixed), policy);
+    expect(mixed.slice(other?.offset, (other?.offset ?? 0) + (other?.length ?? 0))).toBe(
+      `${percentAll(TOKEN.slice(0, 4))}${TOKEN.slice(4)}`,
+    );
+  });
+});
+
+describe("what is not found", () => {
+  it("is text without the value", () => {
+    expect(found(`${TOKEN.slice(0, -1)}, ${b64("a text that holds no value of ours")}`)).toEqual(
+      [],
+    );
+  });
+
+  it("is a value under eight characters, which is reported", () => {
+    const short = compileKnownSecrets([
+      { name: "SHORT", value: "1234567" },
+      { name: "LONG", value: "12345678" },
+    ]);
+    expect(short.unscanned).toEqual(["SHORT"]);
+    const one = { detectors: [short.detector], placeholders: [] };
+    expect(scan(textView("body", "1234567"), one)).toEqual([]);
+    expect(scan(textView("body", "12345678"), one)).toHaveLength(1);
+  });
+
+  it("is anything where there are no secrets", () => {
+    const none = compileKnownSecrets([]);
+    expect(none.longestVariant).toBe(0);
+    expect(none.detector.find(textView("body", "x".repeat(100)), 10)).toEqual([]);
+  });
+
+  it("is a placeholder of ours, even when a secret is part of it", () => {
+    const odd = compileKnownSecrets([{ name: "ODD", value: "placeholder" }]);
+    const text = "key bb-placeholder-0123456789 here";
+    const detectors = [odd.detector];
+    expect(scan(textView("body", text), { detectors, placeholders: [] })).toHaveLength(1);
+    const placeholders = ["bb-placeholder-0123456789"];
+    expect(scan(textView("body", text), { detectors, placeholders })).toEqual([]);
+  });
+});
+
+it("ignores white space around a value, as files have it", () => {
+  const file = compileKnownSecrets([{ name: "FILE", value: `${TOKEN}\n` }]);
+  const one = { detectors: [file.detector], placeholders: [] };
+  expect(scan(textView("header", `Bearer ${TOKEN}`), one)).toHaveLength(1);
+});

@@ -1,0 +1,155 @@
+/**
+ * Detector of known secret values: every literal spelling in the input and in every layer decoded from it, within a bound
+ * on depth and bytes. Values live in the compiled literals only and never show in findings.
+ */
+import { escapeLayers, projectLayer, textLayer } from "./decode.ts";
+import { runLayers } from "./decode-runs.ts";
+import type { Layer } from "./layer.ts";
+import {
+  createLiteralMatcher,
+  type Literal,
+  type LiteralMatcher,
+  MIN_LITERAL_BYTES,
+} from "./literal-matcher.ts";
+import type { Detector, Finding, View } from "./types.ts";
+import { variantsOf } from "./variants.ts";
+
+/** A secret by name and value. */
+export interface NamedSecret {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** Compiled secrets. */
+export interface KnownSecrets {
+  readonly detector: Detector;
+  /** Finds literal spellings only: what streams and response masking use. */
+  readonly literals: LiteralMatcher;
+  /** Longest spelling in bytes; a stream holds back one byte less. */
+  readonly longestVariant: number;
+  /** Names of values that are too short to be searched for. */
+  readonly unscanned: readonly string[];
+}
+
+/** Shorter values would be found everywhere; they are reported as not scanned. */
+export const MIN_SECRET_LENGTH = 8;
+/** Encodings inside encodings that are undone. */
+export const MAX_DECODE_DEPTH = 3;
+/** Decoded bytes per input byte: two rounds of base64 at four alignments, with room for escapes. */
+export const MAX_DECODE_FACTOR = 16;
+/** Decoded bytes that even a small input may cost. */
+const MIN_DECODE_BYTES = 65_536;
+
+/** Least bytes around an escape that are decoded with it. */
+const MIN_MARGIN = 256;
+
+const NAME = "known-secrets";
+
+interface Hit {
+  readonly secret: string;
+  readonly encoding: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+interface Search {
+  readonly literals: LiteralMatcher;
+  readonly projected: LiteralMatcher;
+  readonly limit: number;
+  readonly hits: Hit[];
+  /** Bytes that may still be decoded. */
+  budget: number;
+}
+
+/** Compiles secrets; surrounding white space of a value is not part of it. */
+export function compileKnownSecrets(secrets: readonly NamedSecret[]): KnownSecrets {
+  const trimmed = secrets.map(({ name, value }) => ({ name, value: value.trim() }));
+  const isScanned = (it: NamedSecret): boolean => it.value.length >= MIN_SECRET_LENGTH;
+  const literals = trimmed.filter(isScanned).flatMap(literalsOf);
+  const matcher = createLiteralMatcher(literals);
+  const projected = createLiteralMatcher(literals.map(projectLiteral));
+  const find = (view: View, limit: number): readonly Finding[] => {
+    const budget = Math.max(MIN_DECODE_BYTES, view.bytes.length * MAX_DECODE_FACTOR);
+    const search: Search = { literals: matcher, projected, limit, hits: [], budget };
+    if (matcher.longest > 0) searchLayer(search, view.bytes, [], 0);
+    return search.hits.map((hit) => toFinding(hit, view));
+  };
+  return {
+    detector: { name: NAME, tier: "anchored", longest: matcher.longest, find },
+    literals: matcher,
+    longestVariant: matcher.longest,
+    unscanned: trimmed.filter((it) => !isScanned(it)).map((it) => it.name),
+  };
+}
+
+function literalsOf({ name, value }: NamedSecret): Literal[] {
+  return variantsOf(value).map((variant) => ({ secret: name, ...variant }));
+}
+
+function projectLiteral(literal: Literal): Literal {
+  return { ...literal, bytes: projectLayer(literal.bytes).bytes };
+}
+
+function toFinding(hit: Hit, view: View): Finding {
+  const { secret, encoding, start, end } = hit;
+  return {
+    detector: NAME,
+    secret,
+    encoding,
+    surface: view.surface,
+    offset: start,
+    length: end - start,
+  };
+}
+
+/** Layers passed on the way to some bytes, outermost first. */
+type Path = readonly Layer[];
+
+/** Searches a layer for literals, then goes on with what its bytes may hide. */
+function searchLayer(search: Search, bytes: Buffer, path: Path, depth: number): void {
+  if (bytes.length < MIN_LITERAL_BYTES || search.hits.length >= search.limit) return;
+  searchLiterals(search, search.literals, bytes, path);
+  const projection = projectLayer(bytes);
+  searchLiterals(search, search.projected, projection.bytes, [...path, projection]);
+  if (depth >= MAX_DECODE_DEPTH) return;
+  const margin = Math.max(MIN_MARGIN, search.literals.longest);
+  for (const layer of escapeLayers(bytes, margin)) descend(search, layer, path, depth + 1);
+  for (const layer of runLayers(bytes)) searchRuns(search, layer, path, depth + 1);
+}
+
+function descend(search: Search, layer: Layer, path: Path, depth: number): void {
+  if (layer.bytes.length > search.budget) return;
+  search.budget -= layer.bytes.length;
+  searchLayer(search, layer.bytes, [...path, layer], depth);
+}
+
+/** Most of what runs decode to is noise: literals are looked for in all of it, more only where it reads as text. */
+function searchRuns(search: Search, layer: Layer, path: Path, depth: number): void {
+  searchLiterals(search, search.literals, layer.bytes, [...path, layer]);
+  const text = textLayer(layer.bytes);
+  if (text !== undefined) descend(search, text, [...path, layer], depth);
+}
+
+function searchLiterals(search: Search, matcher: LiteralMatcher, bytes: Buffer, path: Path): void {
+  matcher.find(bytes, (literal, start, end) => {
+    addHit(search, literal, path, { start, end });
+    return search.hits.length < search.limit;
+  });
+}
+
+function addHit(
+  search: Search,
+  literal: Literal,
+  path: Path,
+  found: { readonly start: number; readonly end: number },
+): void {
+  const range = path.reduceRight((inner, layer) => layer.locate(inner.start, inner.end), found);
+  const { secret } = literal;
+  const isKnown = search.hits.some(
+    (hit) => hit.secret === secret && hit.start <= range.start && hit.end >= range.end,
+  );
+  if (isKnown) return;
+  const names = [...path.map((layer) => layer.encoding), literal.encoding];
+  const encoding = names.filter((name) => name !== "").join("+");
+  search.hits.push({ secret, encoding, ...range });
+}

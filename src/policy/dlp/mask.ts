@@ -1,0 +1,56 @@
+/** Takes found values out of bytes and text. What cannot be taken out for certain is reported, so that the caller refuses. */
+import { scan } from "./scan.ts";
+import { type Finding, type ScanPolicy, textView, type View } from "./types.ts";
+
+/** What stands where a value was; fits URLs, headers, JSON strings and host labels are refused before. */
+export const MASK = "***";
+
+/** How often a masked view is searched again before it counts as not maskable. */
+const MAX_MASK_ROUNDS = 3;
+
+/** Text that replaces a finding. */
+export type Replacement = (finding: Finding) => string;
+
+/** Replaces what findings cover; overlapping ones become one. */
+export function maskFindings(
+  bytes: Buffer,
+  findings: readonly Finding[],
+  replacement: Replacement = () => MASK,
+): Buffer {
+  const parts: Buffer[] = [];
+  let done = 0;
+  let covered = -1;
+  for (const finding of findings.toSorted((a, b) => a.offset - b.offset)) {
+    if (finding.offset >= covered) {
+      parts.push(bytes.subarray(done, finding.offset), Buffer.from(replacement(finding), "utf8"));
+    }
+    covered = Math.max(covered, finding.offset + finding.length);
+    done = covered;
+  }
+  parts.push(bytes.subarray(done));
+  return Buffer.concat(parts);
+}
+
+/** Outcome of {@link redact}: clean bytes, or what could not be removed. */
+export type Redacted =
+  | { readonly ok: true; readonly bytes: Buffer; readonly findings: readonly Finding[] }
+  | { readonly ok: false; readonly findings: readonly Finding[] };
+
+/** Masks a view and searches it again until nothing is found; gives up after a few rounds. */
+export function redact(view: View, policy: ScanPolicy, replacement?: Replacement): Redacted {
+  let bytes = view.bytes;
+  const all: Finding[] = [];
+  for (let round = 0; round <= MAX_MASK_ROUNDS; round += 1) {
+    const found = scan({ ...view, bytes }, policy);
+    if (found.length === 0) return { ok: true, bytes, findings: all };
+    all.push(...found);
+    bytes = maskFindings(bytes, found, replacement);
+  }
+  return { ok: false, findings: all };
+}
+
+/** Text that is safe to log or show: every known value masked, or the mask alone when that is not certain. */
+export function maskText(text: string, policy: ScanPolicy): string {
+  const result = redact(textView("url", text), policy);
+  return result.ok ? result.bytes.toString("utf8") : MASK;
+}

@@ -1,0 +1,45 @@
+/** The language of detection: what is looked at, what was found, and what a detector is. No type here holds a secret's value. */
+
+/** Where bytes were taken from. */
+export type Surface = "url" | "header" | "body" | "host";
+
+/** One piece of what leaves, as the guest sent it. */
+export interface View {
+  readonly surface: Surface;
+  readonly bytes: Buffer;
+}
+
+/** What was found; offset and length are those of the covering bytes in the view. */
+export interface Finding {
+  /** Name of the detector, such as `known-secrets`. */
+  readonly detector: string;
+  /** Name of the secret or of the pattern; never its value. */
+  readonly secret: string;
+  /** How it was hidden, such as `plain` or `percent+base64`. */
+  readonly encoding: string;
+  readonly surface: Surface;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Finds one kind of thing. `anchored` detectors are on by default for egress, `generic` ones for git-gate. */
+export interface Detector {
+  readonly name: string;
+  readonly tier: "anchored" | "generic";
+  /** Longest literal in bytes: what a stream must hold back so that no match leaves in part. */
+  readonly longest: number;
+  /** Findings of a view, at most `limit`. */
+  find(view: View, limit: number): readonly Finding[];
+}
+
+/** What a scan looks for, and the texts that are known to be harmless. */
+export interface ScanPolicy {
+  readonly detectors: readonly Detector[];
+  /** Placeholders of this bottle: a finding inside one is dropped. */
+  readonly placeholders: readonly string[];
+}
+
+/** Makes a view of text. */
+export function textView(surface: Surface, text: string): View {
+  return { surface, bytes: Buffer.from(text, "utf8") };
+}

@@ -1,0 +1,79 @@
+/** Says in words what a rule or a verdict means. The same words serve the preflight, refusals and documentation. */
+import { assertNever } from "../base/assert.ts";
+import type { CredentialCarrier, RequestMatch, Route } from "./egress.ts";
+import type { Verdict } from "./verdict.ts";
+
+/** What a route allows, in one sentence. */
+export function explainRoute(route: Route): string {
+  const parts = [
+    explainEndpoint(route),
+    route.matches.length === 0 ? "every request" : route.matches.map(explainMatch).join(", or "),
+    explainAuth(route),
+    route.allowsGitFetch ? "git fetch allowed, push never" : undefined,
+    explainScan(route),
+  ];
+  return `${route.rule}: ${parts.filter((part) => part !== undefined).join("; ")}`;
+}
+
+function explainEndpoint(route: Route): string {
+  if (route.port !== undefined) return `${route.host}:${route.port} over https and http`;
+  return `${route.host} over https on 443 and http on 80`;
+}
+
+function explainMatch(match: RequestMatch): string {
+  const methods = match.methods.length === 0 ? "any method" : match.methods.join(" or ");
+  const paths = match.paths.map((it) =>
+    it.kind === "exact" ? it.value : `${it.value.replace(/\/$/, "")}/**`,
+  );
+  const where = paths.length === 0 ? "any path" : paths.join(" or ");
+  const headers = match.headers.map((it) => ` with header ${it.name}: ${it.value}`);
+  return `${methods} on ${where}${headers.join("")}`;
+}
+
+/** Where a credential travels, without the value. */
+export function explainCarrier(carrier: CredentialCarrier): string {
+  switch (carrier.kind) {
+    case "bearer":
+      return "Authorization: Bearer";
+    case "token":
+      return "Authorization: token";
+    case "basic":
+      return `Authorization: Basic as user ${carrier.username}`;
+    case "header":
+      return `header ${carrier.name}`;
+    case "query":
+      return `query field ${carrier.name}`;
+    default:
+      return assertNever(carrier, "explainCarrier");
+  }
+}
+
+function explainAuth(route: Route): string | undefined {
+  if (route.auth === undefined) return undefined;
+  const only = route.auth.requirePlaceholder ? ", only where the placeholder was sent" : "";
+  return `credential put into ${explainCarrier(route.auth.carrier)}${only}, over https only`;
+}
+
+function explainScan(route: Route): string {
+  if (!route.scansOutbound) return "what leaves is not searched for known secrets";
+  const actions = {
+    block: "refuses the request",
+    redact: "masks it",
+    supervise: "asks the operator",
+  } as const;
+  return `a known secret in what leaves ${actions[route.outboundOnMatch]}`;
+}
+
+/** What was decided and why, in one sentence. */
+export function explainVerdict(verdict: Verdict): string {
+  switch (verdict.kind) {
+    case "allow":
+      return `allowed by ${verdict.rule}`;
+    case "deny":
+      return `refused (${verdict.reason}) by ${verdict.rule}: ${verdict.explanation}`;
+    case "ask":
+      return `held for the operator (${verdict.reason}) by ${verdict.rule}: ${verdict.explanation}`;
+    default:
+      return assertNever(verdict, "explainVerdict");
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * The record of a bottle, `state/<slug>/metadata.json`: the only thing a reaper, `list` and a later resume know of it. Field
+ * names are the earlier system's; ours are added. Read tolerantly (missing keys get defaults), written whole by rename.
+ */
+import { mkdir, open, readdir, readFile, rename, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod/mini";
+import { ProtocolError, systemCode } from "../base/errors.ts";
+import { type BottleId, parseBottleId } from "../base/ids.ts";
+import { parseJson } from "../base/json.ts";
+
+/** Largest record that is read; ours are about 2 KiB. */
+export const MAX_RECORD_BYTES: number = 256 * 1024;
+/** Name of the record's file in the state directory. */
+export const RECORD_FILE = "metadata.json";
+
+const text = z.catch(z.string(), "");
+const optionalNumber = z.catch(z.nullable(z.int()), null);
+const processRef = z.object({ pid: z.int().check(z.gte(1)), start_time: z.string() });
+const processRefs = z.catch(z.array(processRef), []);
+
+/** Who launched the bottle. A record of another machine, boot or pid namespace is never reaped by killing. */
+const owner = z.object({
+  pid: z.int().check(z.gte(1)),
+  start_time: z.string(),
+  boot_id: z.string(),
+  pid_namespace: z.string(),
+});
+
+const resources = z.object({
+  processes: processRefs,
+  cgroups: z.catch(z.array(z.string()), []),
+  objects: z.catch(z.record(z.string(), z.array(z.string())), {}),
+});
+
+export const recordSchema = z.object({
+  identity: z.string(),
+  agent_name: text,
+  cwd: text,
+  copy_cwd: z.catch(z.boolean(), false),
+  started_at: text,
+  compose_project: text,
+  /** "" means docker, as in the earlier system. */
+  backend: text,
+  label: text,
+  color: text,
+  bottle_names: z.catch(z.array(z.string()), []),
+  /** `launching` and `running` have an owner; `ended` has none. */
+  status: z.catch(z.enum(["launching", "running", "ended"]), "ended"),
+  owner: z.catch(z.nullable(owner), null),
+  run_dir: text,
+  provider: text,
+  /** What is left behind if the owner dies. */
+  guest: z.catch(resources, { processes: [], cgroups: [], objects: {} }),
+  bundle: processRefs,
+  /** Exit of the agent's session, once it ended. */
+  exit_code: optionalNumber,
+  exit_signal: z.catch(z.nullable(z.string()), null),
+  ended_at: text,
+  /** Why the state was kept, empty when it was not. */
+  kept: text,
+});
+export type BottleRecord = z.infer<typeof recordSchema>;
+export type ProcessRef = z.infer<typeof processRef>;
+export type OwnerRef = z.infer<typeof owner>;
+
+/** Parses a record's text. Throws {@link ProtocolError} when it is no record at all. */
+export function parseRecord(json: string, where: string): BottleRecord {
+  let value: unknown;
+  try {
+    value = parseJson(json);
+  } catch (cause) {
+    throw new ProtocolError("protocol.record", `record unreadable: ${where} is not JSON`, { cause });
+  }
+  const parsed = recordSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new ProtocolError("protocol.record", `record unreadable: ${where} has no identity`, {
+    hint: `move ${where} away, then run bot-bottle cleanup`,
+  });
+}
+
+/** Reads the record in a state directory; undefined when there is none. Throws {@link ProtocolError}. */
+export async function readRecord(stateDir: string): Promise<BottleRecord | undefined> {
+  const file = join(stateDir, RECORD_FILE);
+  try {
+    const bytes = await readFile(file);
+    if (bytes.length > MAX_RECORD_BYTES) throw new ProtocolError("protocol.record", `record unreadable: ${file} is too large`);
+    return parseRecord(bytes.toString("utf8"), file);
+  } catch (error) {
+    if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return undefined;
+    throw error;
+  }
+}
+
+let writes = 0;
+
+/** Writes the record whole: a temporary file of its own, then rename, so that a kill leaves the old or the new one. */
+export async function writeRecord(stateDir: string, record: BottleRecord): Promise<void> {
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  writes += 1;
+  const temporary = join(stateDir, `.${RECORD_FILE}.${process.pid}.${writes}`);
+  const handle = await open(temporary, "wx", 0o600);
+  try {
+    await handle.writeFile(`${JSON.stringify(record, undefined, 2)}\n`);
+  } catch (error) {
+    await unlink(temporary);
+    throw error;
+  } finally {
+    await handle.close();
+  }
+  await rename(temporary, join(stateDir, RECORD_FILE));
+}
+
+/** A state directory found under home; `record` is undefined when it holds none or a broken one. */
+export interface FoundRecord {
+  readonly name: string;
+  readonly id: BottleId | undefined;
+  readonly stateDir: string;
+  readonly record: BottleRecord | undefined;
+}
+
+/** Lists all state directories. A missing home is an empty list. */
+export async function listRecords(stateRoot: string): Promise<readonly FoundRecord[]> {
+  let names: string[];
+  try {
+    names = await readdir(stateRoot);
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return [];
+    throw error;
+  }
+  return Promise.all(names.sort().map((name) => findRecord(stateRoot, name)));
+}
+
+async function findRecord(stateRoot: string, name: string): Promise<FoundRecord> {
+  const stateDir = join(stateRoot, name);
+  const id = idOf(name);
+  try {
+    return { name, id, stateDir, record: await readRecord(stateDir) };
+  } catch (error) {
+    if (error instanceof ProtocolError) return { name, id, stateDir, record: undefined };
+    throw error;
+  }
+}
+
+function idOf(name: string): BottleId | undefined {
+  try {
+    return parseBottleId(name);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,38 @@
+import { describe, expect, it } from "vitest";
+import { parseHostPath } from "../base/ids.ts";
+import { parseAgent } from "../manifest/parse-agent.ts";
+import { parseBottle } from "../manifest/parse-bottle.ts";
+import { PRESET_NAMES, presetNamed } from "./presets.ts";
+import { PROVIDER_NAMES, providerNamed } from "./registry.ts";
+
+describe("presets", () => {
+  it.each(PRESET_NAMES)("%s is a valid bottle and agent", (name) => {
+    const preset = presetNamed(name);
+    const bottle = parseBottle(
+      { name, file: `bottles/${name}.md`, text: preset?.bottle ?? "" },
+      parseHostPath("/home/someone"),
+    );
+    expect(bottle.issues).toEqual([]);
+    expect(bottle.layer).toBeDefined();
+    const agent = parseAgent(
+      { name, file: `agents/${name}.md`, text: preset?.agent ?? "" },
+      { origin: "home", digest: "" },
+    );
+    expect(agent.issues).toEqual([]);
+    expect(agent.agent?.bottle).toBe(preset?.bottleName);
+    expect(agent.agent?.prompt).not.toBe("");
+  });
+
+  it("has none for what is no coding agent", () => {
+    expect(presetNamed("command")).toBeUndefined();
+    expect(presetNamed("nobody")).toBeUndefined();
+  });
+});
+
+describe("registry", () => {
+  it("finds each provider by its name and nothing else", () => {
+    expect(PROVIDER_NAMES).toEqual(["claude", "codex", "command"]);
+    for (const name of PROVIDER_NAMES) expect(providerNamed(name)?.name).toBe(name);
+    expect(providerNamed("toString")).toBeUndefined();
+  });
+});

@@ -1,0 +1,60 @@
+/** What a daemon of the bundle is. Data and ports only: no daemon is imported here. */
+import type { Logger } from "../base/log.ts";
+import type { Secrets } from "../base/secret.ts";
+import type { AuditEvent } from "../protocol/audit.ts";
+import type { DaemonName } from "../protocol/bundle.ts";
+
+/** Ports the guest dials, kept from the earlier system. */
+export const DAEMON_PORTS: Readonly<Record<DaemonName, number>> = {
+  egress: 9099,
+  pipelock: 8888,
+  "git-gate": 9420,
+  supervise: 9100,
+};
+
+export interface Health {
+  readonly isHealthy: boolean;
+  readonly detail: string;
+}
+
+export type Reloaded = { readonly ok: true } | { readonly ok: false; readonly message: string };
+
+/** Appends a decision before it takes effect. Throws when the append fails: the caller then denies. */
+export interface Audit {
+  append(event: AuditEvent): void;
+}
+
+/** Asks the operator. Until supervise exists its only implementation refuses. */
+export interface Ask {
+  ask(request: AskRequest): Promise<"granted" | "refused" | "pending">;
+}
+
+export interface AskRequest {
+  readonly tool: string;
+  readonly digest: string;
+  readonly summary: string;
+  readonly deadlineMs: number;
+}
+
+export interface DaemonContext<Config> {
+  readonly config: Config;
+  readonly secrets: Secrets;
+  /** Path of the unix socket that is this daemon's door; made by the daemon with mode 0666. */
+  readonly door: string;
+  readonly audit: Audit;
+  readonly ask: Ask;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+export interface Daemon<Config> {
+  readonly name: DaemonName;
+  /** Parses what the owner sent. Throws ProtocolError when it does not follow the daemon's schema. */
+  parseConfig(value: unknown): Config;
+  /** Resolves when the door accepts. */
+  start(context: DaemonContext<Config>): Promise<void>;
+  health(): Promise<Health>;
+  /** All or nothing: the old policy or the new one, never neither. */
+  reload(next: Config): Promise<Reloaded>;
+  stop(deadlineMs: number): Promise<void>;
+}

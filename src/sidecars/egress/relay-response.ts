@@ -1,0 +1,112 @@
+/**
+ * Sends an upstream's answer to the guest as it comes, never collecting it. Invariant: no value that was put into the
+ * request reaches the guest; an answer that cannot be read for that is not passed on.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Readable } from "node:stream";
+import type { KnownSecrets } from "../../policy/dlp/known-secrets.ts";
+import { createStreamMasker, type StreamMasker } from "../../policy/dlp/stream.ts";
+import { type HeaderList, headerValues } from "../../policy/headers.ts";
+import { codingsOf } from "./decode-body.ts";
+import { flattenHeaders, withoutHeaders } from "./headers.ts";
+
+/** Alternative services would lead the guest around this proxy. */
+const NEVER_RELAYED = ["alt-svc"];
+
+export interface RelayOptions {
+  /** Without those of the connection. */
+  readonly headers: HeaderList;
+  /** Values to mask; undefined where none were put in. */
+  readonly secrets: KnownSecrets | undefined;
+  readonly isHead: boolean;
+}
+
+/** Relays one answer. Resolves with an error when it could not be relayed to its end. */
+export async function relayResponse(
+  answer: IncomingMessage,
+  response: ServerResponse,
+  options: RelayOptions,
+): Promise<Error | undefined> {
+  const { secrets, isHead } = options;
+  const codings = codingsOf(headerValues(options.headers, "content-encoding"));
+  const isDecoded = secrets !== undefined && codings.length > 0 && hasBody(answer, isHead);
+  const source = isDecoded ? decoded(answer, codings) : answer;
+  if (source === undefined) {
+    answer.destroy();
+    return new Error("the answer came in an encoding that cannot be read");
+  }
+  const dropped = isDecoded ? ["content-encoding", "content-length"] : [];
+  const kept = withoutHeaders(options.headers, [...NEVER_RELAYED, ...dropped]);
+  response.sendDate = false;
+  response.writeHead(answer.statusCode ?? 502, flattenHeaders(maskHeaders(kept, secrets)));
+  // The first bytes follow at once or not for long; only then are the headers worth a packet of their own.
+  setImmediate(() => response.flushHeaders());
+  return await pump(source, response, secrets && createStreamMasker(secrets));
+}
+
+function hasBody(answer: IncomingMessage, isHead: boolean): boolean {
+  return !isHead && answer.statusCode !== 204 && answer.statusCode !== 304;
+}
+
+function maskHeaders(headers: HeaderList, secrets: KnownSecrets | undefined): HeaderList {
+  if (secrets === undefined) return headers;
+  return headers.map(([name, value]) => {
+    const masker = createStreamMasker(secrets);
+    const masked = Buffer.concat([masker.push(Buffer.from(value, "latin1")), masker.end()]);
+    return [name, masked.toString("latin1")] as const;
+  });
+}
+
+/** Undoes the encoding that an upstream chose although it was asked for none. */
+function decoded(answer: IncomingMessage, codings: readonly string[]): Readable | undefined {
+  const zlib = process.getBuiltinModule("node:zlib");
+  const [coding, ...more] = codings;
+  if (more.length > 0) return undefined;
+  switch (coding) {
+    case "gzip":
+    case "x-gzip":
+      return link(answer, zlib.createGunzip());
+    case "deflate":
+      return link(answer, zlib.createInflate());
+    case "br":
+      return link(answer, zlib.createBrotliDecompress());
+    case "zstd":
+      return link(answer, zlib.createZstdDecompress());
+    default:
+      return undefined;
+  }
+}
+
+function link(answer: IncomingMessage, decoder: ReturnType<typeof import("node:zlib").createGunzip> | import("node:zlib").BrotliDecompress): Readable {
+  answer.on("error", (error) => decoder.destroy(error));
+  answer.on("aborted", () => decoder.destroy(new Error("the answer was cut off")));
+  decoder.on("error", () => answer.destroy());
+  return answer.pipe(decoder);
+}
+
+function pump(
+  source: Readable,
+  response: ServerResponse,
+  masker: StreamMasker | undefined,
+): Promise<Error | undefined> {
+  return new Promise((resolve) => {
+    const fail = (error: Error): void => {
+      response.destroy();
+      resolve(error);
+    };
+    const write = (bytes: Buffer): void => {
+      if (bytes.length > 0 && !response.write(bytes)) source.pause();
+    };
+    source.on("data", (chunk: Buffer) => write(masker === undefined ? chunk : masker.push(chunk)));
+    source.on("end", () => {
+      const rest = masker?.end();
+      response.end(rest === undefined || rest.length === 0 ? undefined : rest);
+      resolve(undefined);
+    });
+    source.on("error", fail);
+    source.on("close", () => {
+      if (!source.readableEnded) fail(new Error("the answer was cut off"));
+    });
+    response.on("drain", () => source.resume());
+  });
+}

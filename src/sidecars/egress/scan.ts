@@ -1,0 +1,155 @@
+/**
+ * Third step: searches what the guest wants to send for secrets, before anything is added to it and before any byte or
+ * name lookup leaves. Invariant: what cannot be judged is refused.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { deny } from "../../policy/decide.ts";
+import { redact } from "../../policy/dlp/mask.ts";
+import { scan } from "../../policy/dlp/scan.ts";
+import { createStreamScanner } from "../../policy/dlp/stream.ts";
+import { type Finding, type ScanPolicy, type Surface, textView } from "../../policy/dlp/types.ts";
+import { type HeaderList, headerValues } from "../../policy/headers.ts";
+import { formatTarget } from "../../policy/path.ts";
+import type { Deny, ReasonCode } from "../../policy/verdict.ts";
+import { type BodyStart, type BufferBudget, MAX_WHOLE_BODY_BYTES, readBodyStart } from "./body.ts";
+import type { Authorized, OutgoingBody, Scanned, StepResult } from "./context.ts";
+import { codingsOf, decodeBody } from "./decode-body.ts";
+
+/** What the step works on besides the request's own facts. */
+export interface ScanInput {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly expectsContinue: boolean;
+  readonly policy: ScanPolicy;
+  readonly buffers: BufferBudget;
+}
+
+/** Masks with the same number of bytes, so that no length in the message becomes wrong. */
+const sameLength = (finding: Finding): string => "*".repeat(finding.length);
+
+/** Searches host, target, headers and body of one request. */
+export async function scanRequest(asked: Authorized, input: ScanInput): Promise<StepResult<Scanned>> {
+  const isScanned = asked.route.scansOutbound && input.policy.detectors.length > 0;
+  if (!isScanned) {
+    const body = await takeBody(asked, input, undefined);
+    return "reason" in body ? body : { ...asked, kind: "scanned", body, isRedacted: false };
+  }
+  const head = scanHead(asked, input.policy);
+  if ("reason" in head) return head;
+  if (asked.framing.kind === "none") return { ...head, body: { kind: "none" } };
+  const body = await takeBody(asked, input, input.policy);
+  if ("reason" in body) return body;
+  if (body.kind !== "whole") return { ...head, body };
+  const judged = await judgeBody(asked, body.bytes, input.policy);
+  if ("reason" in judged) return judged;
+  const isRedacted = head.isRedacted || judged !== body.bytes;
+  return { ...head, body: { kind: "whole", bytes: judged }, isRedacted };
+}
+
+/** Searches a host name on its own: where a wildcard allows names of the guest's choice they may carry a secret. */
+export function scanHost(host: string, rule: string, policy: ScanPolicy): Deny | undefined {
+  const [finding] = scan(textView("host", host), policy);
+  return finding === undefined ? undefined : found(finding, rule);
+}
+
+/** Searches everything but the body; masks where the route says so. */
+function scanHead(asked: Authorized, policy: ScanPolicy): StepResult<Scanned> {
+  const { route, path, query, headers } = asked;
+  const inHost = scanHost(asked.authority.host, route.rule, policy);
+  if (inHost !== undefined) return inHost;
+  const clean: Scanned = { ...asked, kind: "scanned", body: { kind: "none" }, isRedacted: false };
+  const finding =
+    scan(textView("url", formatTarget(path, query)), policy)[0] ??
+    scan(headerView(headers), policy)[0];
+  if (finding === undefined) return clean;
+  if (route.outboundOnMatch !== "redact") return found(finding, route.rule);
+  const masked = {
+    path: maskText("url", path, policy),
+    cleanQuery: maskText("url", asked.cleanQuery, policy),
+    headers: headers.map(([name, value]) => [name, maskText("header", value, policy)] as const),
+  };
+  // Spread over two fields a value may survive field by field, so the whole is searched once more.
+  const rest =
+    scan(textView("url", formatTarget(masked.path, masked.cleanQuery)), policy)[0] ??
+    scan(headerView(masked.headers), policy)[0];
+  return rest === undefined ? { ...clean, ...masked, isRedacted: true } : found(rest, route.rule);
+}
+
+function headerView(headers: HeaderList): ReturnType<typeof textView> {
+  const text = headers.map(([name, value]) => `${name}: ${value}`).join("\n");
+  return { surface: "header", bytes: Buffer.from(text, "latin1") };
+}
+
+function maskText(surface: Surface, text: string, policy: ScanPolicy): string {
+  const result = redact({ surface, bytes: Buffer.from(text, "latin1") }, policy, sameLength);
+  return result.ok ? result.bytes.toString("latin1") : text;
+}
+
+/** Searches a whole body, its decoded form too; gives back the bytes that may leave. */
+async function judgeBody(asked: Authorized, bytes: Buffer, policy: ScanPolicy): Promise<Buffer | Deny> {
+  const { route } = asked;
+  const codings = codingsOf(headerValues(asked.headers, "content-encoding"));
+  const decoded = codings.length === 0 ? undefined : await decodeBody(bytes, codings);
+  if (codings.length > 0 && decoded === undefined) {
+    const why = "the body's content encoding cannot be undone within its limits";
+    return refuse("undecodable-body", route.rule, `${why}; send the body without content encoding`);
+  }
+  // Bytes behind the end of a compressed stream are ignored by decoders, so the raw form counts too.
+  const hidden = decoded === undefined ? undefined : scan({ surface: "body", bytes: decoded }, policy)[0];
+  if (hidden !== undefined) return found(hidden, route.rule);
+  const [finding] = scan({ surface: "body", bytes }, policy);
+  if (finding === undefined) return bytes;
+  if (route.outboundOnMatch !== "redact" || codings.length > 0) return found(finding, route.rule);
+  const masked = redact({ surface: "body", bytes }, policy, sameLength);
+  return masked.ok ? masked.bytes : found(finding, route.rule);
+}
+
+/** Reads as much of the body as is judged whole; a longer one is judged on its way. */
+async function takeBody(
+  asked: Authorized,
+  input: ScanInput,
+  policy: ScanPolicy | undefined,
+): Promise<OutgoingBody | Deny> {
+  const { framing, route } = asked;
+  if (framing.kind === "none") return { kind: "none" };
+  const length = framing.kind === "length" ? framing.length : undefined;
+  const isEncoded = codingsOf(headerValues(asked.headers, "content-encoding")).length > 0;
+  const isLong = length !== undefined && length > MAX_WHOLE_BODY_BYTES;
+  if (policy !== undefined && isEncoded && isLong) return tooLarge(route.rule);
+  if (input.expectsContinue) input.response.writeContinue();
+  const scanner = policy === undefined ? undefined : createStreamScanner("body", policy);
+  if (policy === undefined || isLong) return { kind: "stream", first: [], length, scanner };
+  const start = await readWithin(input, length);
+  if (start === "no-memory") {
+    return refuse("not-ready", route.rule, "too many bodies are held at once; try again later");
+  }
+  if (start.kind === "broken") {
+    return refuse("bad-request", route.rule, `the body did not arrive: ${start.why}; send it again`);
+  }
+  if (start.kind === "whole") return start;
+  return isEncoded ? tooLarge(route.rule) : { kind: "stream", first: start.first, length, scanner };
+}
+
+async function readWithin(
+  { request, response, buffers }: ScanInput,
+  length: number | undefined,
+): Promise<BodyStart | "no-memory"> {
+  const reserved = length ?? MAX_WHOLE_BODY_BYTES;
+  if (!buffers.take(reserved)) return "no-memory";
+  response.once("close", () => buffers.give(reserved));
+  return await readBodyStart(request, MAX_WHOLE_BODY_BYTES);
+}
+
+const refuse = (reason: ReasonCode, rule: string, explanation: string): Deny =>
+  deny(reason, rule, explanation);
+
+function tooLarge(rule: string): Deny {
+  const limit = `${MAX_WHOLE_BODY_BYTES / 1024} KiB`;
+  return refuse("body-too-large", rule, `an encoded body over ${limit} cannot be judged; send it without content encoding`);
+}
+
+/** The refusal of a finding. Names the secret and how it was hidden, never its value. */
+export function found(finding: Finding, rule: string): Deny {
+  const what = `${finding.secret} (${finding.encoding}) was found in the ${finding.surface}`;
+  return refuse("secret-found", rule, `${what}; a known secret does not leave, use its placeholder instead`);
+}

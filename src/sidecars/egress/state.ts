@@ -1,0 +1,77 @@
+/** Everything that requests are judged by, made from one configuration and swapped as one value on reload. */
+import type { SecureContext } from "node:tls";
+import type { Clock } from "../../base/clock.ts";
+import { ProtocolError } from "../../base/errors.ts";
+import type { Secret, Secrets } from "../../base/secret.ts";
+import {
+  compileKnownSecrets,
+  type KnownSecrets,
+  type NamedSecret,
+} from "../../policy/dlp/known-secrets.ts";
+import type { ScanPolicy } from "../../policy/dlp/types.ts";
+import { CA_KEY_SLOT, type EgressConfig } from "../../policy/egress.ts";
+import { createLeafCache, type LeafCache } from "./leaf-cache.ts";
+import { type ProxyAddress, parseProxyAddress } from "./proxy-address.ts";
+import { createUpstreamContext } from "./trust.ts";
+import { UpstreamPool } from "./upstream-pool.ts";
+
+export interface EgressState {
+  readonly config: EgressConfig;
+  readonly proxy: ProxyAddress | undefined;
+  /** Looks for what must not leave. */
+  readonly scanPolicy: ScanPolicy;
+  /** Tokens that upstreams get and may echo; undefined when no route has any. */
+  readonly echoes: KnownSecrets | undefined;
+  readonly secrets: Secrets;
+  /** Contexts to present to the guest; made on first use. */
+  readonly leaves: () => LeafCache;
+  /** What upstreams are verified against; read on first use. */
+  readonly trust: () => SecureContext;
+  readonly pool: UpstreamPool;
+}
+
+/** Makes the state. Throws ProtocolError when a slot has no value or a part of the configuration is unusable. */
+export function createState(config: EgressConfig, secrets: Secrets, clock: Clock): EgressState {
+  const injected = config.policy.routes.flatMap((route) => route.auth?.slot ?? []);
+  const tokens = valuesOf(injected, secrets);
+  const searched = valuesOf([...injected, ...config.scanSlots], secrets);
+  const caKey = secretOf(CA_KEY_SLOT, secrets);
+  return {
+    config,
+    proxy: config.upstreamProxy === undefined ? undefined : parseProxyAddress(config.upstreamProxy),
+    scanPolicy: {
+      detectors: searched.length === 0 ? [] : [compileKnownSecrets(searched).detector],
+      placeholders: config.placeholders.map((it) => it.value),
+    },
+    echoes: tokens.length === 0 ? undefined : compileKnownSecrets(tokens),
+    secrets,
+    leaves: once(() => createLeafCache({ certificatePem: config.caCertificate, caKey, clock })),
+    trust: once(() => createUpstreamContext(config.upstreamCa)),
+    pool: new UpstreamPool(),
+  };
+}
+
+/** Loads what was put off at the start, so that faults show and the first request does not wait. */
+export function warmState(state: EgressState): void {
+  state.leaves();
+  state.trust();
+}
+
+function valuesOf(slots: readonly string[], secrets: Secrets): readonly NamedSecret[] {
+  const distinct = [...new Set(slots)].filter((slot) => slot !== CA_KEY_SLOT);
+  return distinct.map((name) => ({ name, value: secretOf(name, secrets).reveal() }));
+}
+
+function secretOf(slot: string, secrets: Secrets): Secret {
+  const secret = secrets.get(slot);
+  if (secret !== undefined) return secret;
+  throw new ProtocolError("protocol.message", `egress needs the secret ${slot}: none was given`);
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}

@@ -1,0 +1,88 @@
+// Tests that need something of the machine say so; where it is missing they are skipped with a
+// reason, or fail when REQUIRE names it.
+import { spawnSync } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { userInfo } from "node:os";
+
+declare module "vitest" {
+  interface TaskMeta {
+    skipReason?: string;
+  }
+}
+
+/** Undefined where the machine has it, else what was seen. */
+type Probe = () => string | undefined;
+
+/** A command that must succeed; its first line of complaint is the reason. */
+const runs =
+  (...argv: [string, ...string[]]): Probe =>
+  () => {
+    const [program, ...args] = argv;
+    const { status, error, stderr } = spawnSync(program, args, {
+      encoding: "utf8",
+      timeout: 20_000,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    if (status === 0) return undefined;
+    if (error) return `${program}: ${error.message}`;
+    return stderr.split("\n").find(Boolean) ?? `${program}: exit status ${status}`;
+  };
+
+const isRoot = (): boolean => userInfo().uid === 0;
+
+const PROBES = {
+  linux: () => (process.platform === "linux" ? undefined : `this is ${process.platform}`),
+  root: () => (isRoot() ? undefined : "not root"),
+  "ordinary-user": () => (isRoot() ? "running as root" : undefined),
+  bwrap: runs("bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "true"),
+  userns: runs("unshare", "--user", "--map-root-user", "true"),
+  netns: runs("unshare", "--user", "--map-root-user", "--net", "true"),
+  kvm: () => {
+    accessSync("/dev/kvm", constants.R_OK | constants.W_OK);
+    return undefined;
+  },
+  docker: runs("docker", "info"),
+  qemu: runs("qemu-system-x86_64", "--version"),
+  smolvm: runs("smolvm", "--version"),
+  pipelock: runs("pipelock", "--version"),
+  gitleaks: runs("gitleaks", "version"),
+  git: runs("git", "--version"),
+  ssh: runs("ssh", "-V"),
+  tmux: runs("tmux", "-V"),
+  strace: runs("strace", "-V"),
+  openssl: runs("openssl", "version"),
+  python3: runs("python3", "--version"),
+  chromium: runs("chromium", "--version"),
+} satisfies Record<string, Probe>;
+
+export type Capability = keyof typeof PROBES;
+
+const known = new Map<Capability, string | undefined>();
+
+/** What is missing of a capability, or undefined; each is probed once per process. */
+export function missing(name: Capability): string | undefined {
+  if (!known.has(name)) {
+    try {
+      known.set(name, PROBES[name]());
+    } catch (error) {
+      known.set(name, error instanceof Error ? error.message : String(error));
+    }
+  }
+  return known.get(name);
+}
+
+/**
+ * Options for describe(name, requires("bwrap"), …) and test(name, requires("root"), …).
+ *
+ * A capability named in REQUIRE must be there: its absence is thrown and fails the file.
+ */
+export function requires(...names: Capability[]): { skip: boolean; meta: { skipReason?: string } } {
+  const required = (process.env["REQUIRE"] ?? "").split(",");
+  for (const name of names) {
+    const why = missing(name);
+    if (why === undefined) continue;
+    if (required.includes(name)) throw new Error(`REQUIRE names ${name}, which is missing: ${why}`);
+    return { skip: true, meta: { skipReason: `${name}: ${why}` } };
+  }
+  return { skip: false, meta: {} };
+}

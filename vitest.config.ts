@@ -1,0 +1,44 @@
+// One vitest project per layer of tests; bin/test runs them one after another.
+import { defineConfig } from "vitest/config";
+import { CountsReporter } from "./scripts/test-reporter.ts";
+
+const MINUTE_MS = 60_000;
+
+/** Suites that touch processes, sockets and files: a process for every file. */
+const isolated = (name: string, testTimeout: number, maxWorkers: number, groupOrder: number) => ({
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    pool: "forks" as const,
+    isolate: true,
+    testTimeout,
+    hookTimeout: testTimeout,
+    maxWorkers,
+    sequence: { groupOrder },
+  },
+});
+
+export default defineConfig({
+  test: {
+    reporters: ["default", new CountsReporter()],
+    allowOnly: false,
+    retry: 0,
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["{src,scripts}/**/*.test.ts", "test/{pins,support}/**/*.test.ts"],
+          pool: "threads",
+          isolate: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      isolated("architecture", MINUTE_MS, 2, 2),
+      isolated("fuzz", 2 * MINUTE_MS, 2, 3),
+      isolated("integration", MINUTE_MS, 2, 4),
+      isolated("contract", 2 * MINUTE_MS, 2, 5),
+      isolated("attack", 2 * MINUTE_MS, 2, 6),
+      isolated("e2e", 3 * MINUTE_MS, 1, 7),
+    ],
+  },
+});
