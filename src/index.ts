@@ -12,7 +12,13 @@ export type {
 export { BACKEND_NAMES } from "./backends/contract.ts";
 export { openBackend } from "./backends/registry.ts";
 export { readHostTree, writeHostTree } from "./backends/shared/archive.ts";
-export { ERROR_CODES, type ErrorCode, type ErrorKind, EXIT_OWN_FAILURE, EXIT_STATUS } from "./base/error-codes.ts";
+export {
+  ERROR_CODES,
+  type ErrorCode,
+  type ErrorKind,
+  EXIT_OWN_FAILURE,
+  EXIT_STATUS,
+} from "./base/error-codes.ts";
 export {
   BottleError,
   BugError,
@@ -27,7 +33,14 @@ export {
   TimeoutError,
   UsageError,
 } from "./base/errors.ts";
-export { type BottleId, type GuestPath, type HostPath, parseBottleId, parseGuestPath, parseHostPath } from "./base/ids.ts";
+export {
+  type BottleId,
+  type GuestPath,
+  type HostPath,
+  parseBottleId,
+  parseGuestPath,
+  parseHostPath,
+} from "./base/ids.ts";
 export { createLogger, type Logger, silentLogger } from "./base/log.ts";
 export { type HomePaths, homePaths } from "./base/paths.ts";
 export { Secret, type Secrets } from "./base/secret.ts";
@@ -38,13 +51,32 @@ export type { ExecResult } from "./bottle/exec-result.ts";
 export { type ListedBottle, listBottles } from "./bottle/list.ts";
 export { openOwner, type Owner } from "./bottle/owner.ts";
 export type { BottlePlan, Facts, StartOptions } from "./bottle/plan.ts";
-export { findLeftovers, findOrphanRuns, reap, type ReapItem, removeOrphanRun } from "./bottle/reap.ts";
-export { resolvePlan } from "./bottle/resolve-plan.ts";
+export {
+  findLeftovers,
+  findOrphanRuns,
+  reap,
+  type ReapItem,
+  removeOrphanRun,
+} from "./bottle/reap.ts";
+export { GUEST_HOME, GUEST_WORKSPACE, resolvePlan } from "./bottle/resolve-plan.ts";
 export { resolveSecrets } from "./bottle/secrets.ts";
-export { openBottle, type OpenOptions, type OperatorPlace, type PlannedStart, type PlanRequest, planStart } from "./bottle/start.ts";
+export {
+  openBottle,
+  type OpenOptions,
+  type OperatorPlace,
+  type PlannedStart,
+  type PlanRequest,
+  planStart,
+} from "./bottle/start.ts";
 export { LAUNCH_STEPS, type LaunchStep } from "./bottle/steps.ts";
-export { listManifest, loadManifest } from "./manifest/load.ts";
+export { agentJsonSchema, bottleJsonSchema } from "./manifest/json-schema.ts";
+export { listManifest, type ManifestEntry, type ManifestIndex } from "./manifest/list-manifest.ts";
+export { loadManifest } from "./manifest/load.ts";
+export { isName, isVariable } from "./manifest/names.ts";
+export { readConfirmations, saveConfirmation } from "./manifest/read.ts";
+export { decideTrust } from "./manifest/trust.ts";
 export type { Manifest } from "./manifest/types.ts";
 export { explainRoute } from "./policy/explain.ts";
 export { createExec } from "./process/spawn.ts";
+export { commandPreset, type Preset, PRESET_NAMES, type PresetOptions, presetNamed } from "./providers/presets.ts";
 export { PROVIDER_NAMES, providerNamed } from "./providers/registry.ts";

@@ -36,7 +36,8 @@ async function findToken(pattern) {
   };
   await look("environment", async () => JSON.stringify(process.env));
   for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
-    for (const file of ["environ", "cmdline"]) await look(`/proc/${pid}/${file}`, () => readFile(`/proc/${pid}/${file}`, "latin1"));
+    for (const file of ["environ", "cmdline"])
+      await look(`/proc/${pid}/${file}`, () => readFile(`/proc/${pid}/${file}`, "latin1"));
   }
   for (const root of [process.env.HOME, "/etc", "/run", "/tmp"]) {
     for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
@@ -49,7 +50,9 @@ async function findToken(pattern) {
 
 say("1. call the allowed API; all I hold is a placeholder");
 say(`   DEMO_API_TOKEN=${process.env.DEMO_API_TOKEN}`);
-const allowed = await call(`${API}/v1/whoami`, { headers: { authorization: `Bearer ${process.env.DEMO_API_TOKEN}` } });
+const allowed = await call(`${API}/v1/whoami`, {
+  headers: { authorization: `Bearer ${process.env.DEMO_API_TOKEN}` },
+});
 say(`   ${allowed.status} ${allowed.text}`);
 expect(allowed.status === 200, "the allowed call failed");
 

@@ -4,7 +4,7 @@
  */
 import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, realpath } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { systemCode } from "./errors.ts";
 import { refuse, treeSegments } from "./tree.ts";
 
@@ -82,19 +82,11 @@ export async function openParent(
 ): Promise<{ readonly parent: HeldDirectory; readonly name: string }> {
   const absolute = resolve(path);
   const { within, makesParents = false } = options;
-  if (within === undefined) {
-    const parent = dirname(absolute);
-    if (makesParents) await mkdir(parent, { recursive: true, mode: PARENT_MODE });
-    // The root of the file system has no name: "." stands for it.
-    return {
-      parent: await HeldDirectory.open(await realpath(parent)),
-      name: basename(absolute) || ".",
-    };
-  }
-  const top = resolve(within);
+  const top = within === undefined ? await existingParent(absolute, makesParents) : resolve(within);
   if (absolute !== top && !absolute.startsWith(join(top, "/")))
     throw refuse(path, `a path in ${top} is expected`);
   const segments = [...treeSegments(absolute.slice(join(top, "/").length))];
+  // A path that is the top itself has no name below it: "." stands for it.
   const name = segments.pop() ?? ".";
   let parent = await HeldDirectory.open(await realpath(top));
   for (const segment of segments) {
@@ -103,6 +95,18 @@ export async function openParent(
     parent = next;
   }
   return { parent, name };
+}
+
+/** The parent, or where parents may be made, the nearest directory above that exists. (Node's recursive mkdir never returns in /proc.) */
+async function existingParent(path: string, makes: boolean): Promise<string> {
+  for (let parent = dirname(path); ; parent = dirname(parent)) {
+    try {
+      await realpath(parent);
+      return parent;
+    } catch (error) {
+      if (!makes || parent === "/" || systemCode(error) !== "ENOENT") throw error;
+    }
+  }
 }
 
 async function step(parent: HeldDirectory, name: string, makes: boolean): Promise<HeldDirectory> {

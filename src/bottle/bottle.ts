@@ -87,7 +87,10 @@ export class Bottle implements AsyncDisposable {
   }
 
   /** Starts a program in the bottle. Throws LaunchError `launch.agent` when it cannot be executed. */
-  start(argv: readonly string[], options: ExecInBottleOptions & { readonly stdio?: SessionOptions["stdio"] } = {}): Promise<Session> {
+  start(
+    argv: readonly string[],
+    options: ExecInBottleOptions & { readonly stdio?: SessionOptions["stdio"] } = {},
+  ): Promise<Session> {
     if (this.#closing !== undefined) throw this.#goneError();
     return this.#parts.guest.session({
       argv,
@@ -103,7 +106,10 @@ export class Bottle implements AsyncDisposable {
   }
 
   /** Copies entries to `root` in the guest; returns how many. */
-  copyIn(root: GuestPath, items: AsyncIterable<ArchiveItem> | Iterable<ArchiveItem>): Promise<number> {
+  copyIn(
+    root: GuestPath,
+    items: AsyncIterable<ArchiveItem> | Iterable<ArchiveItem>,
+  ): Promise<number> {
     return this.#parts.guest.copyIn(root, items);
   }
 
@@ -145,13 +151,18 @@ export class Bottle implements AsyncDisposable {
     void this.#countRestarts();
     bundle.closed.then(undefined, (error: unknown) => this.#fail(error, "the bundle died"));
     guest.exited.then(
-      () => this.#fail(new LaunchError("launch.backend", "the guest ended by itself"), "the guest ended"),
+      () =>
+        this.#fail(
+          new LaunchError("launch.backend", "the guest ended by itself"),
+          "the guest ended",
+        ),
       (error: unknown) => this.#fail(error, "the guest failed"),
     );
   }
 
   async #countRestarts(): Promise<void> {
-    for await (const event of this.events()) if (event.kind === "bundle-restarted") this.restarts += 1;
+    for await (const event of this.events())
+      if (event.kind === "bundle-restarted") this.restarts += 1;
   }
 
   #fail(error: unknown, why: string): void {
@@ -161,7 +172,9 @@ export class Bottle implements AsyncDisposable {
   }
 
   #goneError(): unknown {
-    return this.#fault instanceof BottleError ? this.#fault : new ProtocolError("protocol.closed", `bottle ${this.id} is closed`);
+    return this.#fault instanceof BottleError
+      ? this.#fault
+      : new ProtocolError("protocol.closed", `bottle ${this.id} is closed`);
   }
 
   async #recordExit(session: Session): Promise<void> {
@@ -172,6 +185,9 @@ export class Bottle implements AsyncDisposable {
       return this.#parts.keeper.update({ exit_signal: "SIGKILL" });
     }
     this.#parts.events.emit({ kind: "agent-exited", exitCode: exit.exitCode, signal: exit.signal });
-    return this.#parts.keeper.update({ exit_code: exit.exitCode ?? null, exit_signal: exit.signal ?? null });
+    return this.#parts.keeper.update({
+      exit_code: exit.exitCode ?? null,
+      exit_signal: exit.signal ?? null,
+    });
   }
 }

@@ -64,7 +64,11 @@ function firstRecord(plan: BottlePlan, owner: OwnerRef, clock: Clock): BottleRec
 }
 
 /** Claims the plan's name. Throws LaunchError `launch.name-taken`, HostError `host.unwritable` or `host.disk-full`. */
-export async function claimName(plan: BottlePlan, owner: OwnerRef, clock: Clock): Promise<RecordKeeper> {
+export async function claimName(
+  plan: BottlePlan,
+  owner: OwnerRef,
+  clock: Clock,
+): Promise<RecordKeeper> {
   const record = firstRecord(plan, owner, clock);
   const claim = join(plan.home.state, `${CLAIM_PREFIX}${plan.id}.${owner.pid}.${owner.start_time}`);
   try {
@@ -81,10 +85,14 @@ export async function claimName(plan: BottlePlan, owner: OwnerRef, clock: Clock)
 function claimError(error: unknown, plan: BottlePlan): unknown {
   const code = systemCode(error);
   if (code === "ENOTEMPTY" || code === "EEXIST" || code === "ENOTDIR") {
-    return new LaunchError("launch.name-taken", `name taken: a bottle called "${plan.id}" exists already`, {
-      hint: "choose another --label, or remove it with bot-bottle cleanup",
-      cause: error,
-    });
+    return new LaunchError(
+      "launch.name-taken",
+      `name taken: a bottle called "${plan.id}" exists already`,
+      {
+        hint: "choose another --label, or remove it with bot-bottle cleanup",
+        cause: error,
+      },
+    );
   }
   return hostWriteError(error, plan.home.state);
 }

@@ -32,7 +32,10 @@ export interface BottleConnection extends AsyncDisposable {
   readonly id: BottleId;
   /** Starts a program with piped descriptors. Throws LaunchError `launch.agent` when it cannot be executed. */
   exec(argv: readonly string[], options?: ExecThroughOwnerOptions): Promise<Session>;
-  copyIn(root: GuestPath, items: AsyncIterable<ArchiveItem> | Iterable<ArchiveItem>): Promise<number>;
+  copyIn(
+    root: GuestPath,
+    items: AsyncIterable<ArchiveItem> | Iterable<ArchiveItem>,
+  ): Promise<number>;
   copyOut(root: GuestPath): AsyncIterable<ArchiveItem>;
   /** Ends the bottle; resolves when its owner is done with it. */
   stop(): Promise<void>;
@@ -45,7 +48,9 @@ export async function connectBottle(home: HomePaths, id: BottleId): Promise<Bott
   if (record === undefined || record.run_dir === "") throw notRunning(id);
   const path = join(record.run_dir, "control.sock");
   const open = async (): Promise<Socket> => openSocket(path, id);
-  const sessions = openMux<GuestReport, GuestOrder>(await open(), { decode: (value) => guestReportSchema.safeParse(value).data });
+  const sessions = openMux<GuestReport, GuestOrder>(await open(), {
+    decode: (value) => guestReportSchema.safeParse(value).data,
+  });
   return {
     id,
     exec: (argv, options = {}) => startSession(sessions, sessionOptions(argv, options)),
@@ -60,13 +65,24 @@ export async function connectBottle(home: HomePaths, id: BottleId): Promise<Bott
   };
 }
 
-function sessionOptions(argv: readonly string[], { env = {}, cwd }: ExecThroughOwnerOptions): SessionOptions {
+function sessionOptions(
+  argv: readonly string[],
+  { env = {}, cwd }: ExecThroughOwnerOptions,
+): SessionOptions {
   // An empty cwd asks the owner for the agent's.
-  return { argv, env, cwd: cwd === undefined ? ("" as GuestPath) : parseGuestPath(cwd), stdio: "pipe" };
+  return {
+    argv,
+    env,
+    cwd: cwd === undefined ? ("" as GuestPath) : parseGuestPath(cwd),
+    stdio: "pipe",
+  };
 }
 
 function notRunning(id: BottleId, cause?: unknown): UsageError {
-  return new UsageError("usage.not-running", `bottle ${id} is not running`, { hint: "run bot-bottle list active", cause });
+  return new UsageError("usage.not-running", `bottle ${id} is not running`, {
+    hint: "run bot-bottle list active",
+    cause,
+  });
 }
 
 function openSocket(path: string, id: BottleId): Promise<Socket> {
@@ -86,13 +102,18 @@ function openSocket(path: string, id: BottleId): Promise<Socket> {
 type ControlMux = Mux<ControlReport, ControlOrder>;
 
 /** Sends one order on channel 0 and waits for its answer. */
-function ask(socket: Socket, order: ControlOrder): { readonly mux: ControlMux; readonly answer: Promise<ControlReport> } {
+function ask(
+  socket: Socket,
+  order: ControlOrder,
+): { readonly mux: ControlMux; readonly answer: Promise<ControlReport> } {
   const answer = Promise.withResolvers<ControlReport>();
   const mux: ControlMux = openMux<ControlReport, ControlOrder>(socket, {
     decode: (value) => controlReportSchema.safeParse(value).data,
     onMessage: (report) => answer.resolve(report),
   });
-  void mux.closed.then(() => answer.reject(new ProtocolError("protocol.closed", "the bottle's owner ended the connection")));
+  void mux.closed.then(() =>
+    answer.reject(new ProtocolError("protocol.closed", "the bottle's owner ended the connection")),
+  );
   mux.send(order);
   return { mux, answer: answer.promise };
 }
@@ -100,9 +121,15 @@ function ask(socket: Socket, order: ControlOrder): { readonly mux: ControlMux; r
 async function askState(socket: Socket): Promise<OwnerState> {
   const { mux, answer } = ask(socket, { kind: "status" });
   try {
-    const report = await withDeadline(answer, { what: "the bottle's owner to answer", timeoutMs: ANSWER_MS });
+    const report = await withDeadline(answer, {
+      what: "the bottle's owner to answer",
+      timeoutMs: ANSWER_MS,
+    });
     if (report.kind === "state") return report;
-    throw new ProtocolError("protocol.message", `the bottle's owner answered "${report.kind}" to status`);
+    throw new ProtocolError(
+      "protocol.message",
+      `the bottle's owner answered "${report.kind}" to status`,
+    );
   } finally {
     mux.destroy();
   }

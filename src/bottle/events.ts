@@ -8,9 +8,17 @@ export type BottleEvent =
   | { readonly kind: "decision"; readonly event: AuditEvent }
   | { readonly kind: "bundle-restarted"; readonly reason: string }
   | { readonly kind: "agent-started"; readonly argv: readonly string[] }
-  | { readonly kind: "agent-exited"; readonly exitCode: number | undefined; readonly signal: string | undefined }
+  | {
+      readonly kind: "agent-exited";
+      readonly exitCode: number | undefined;
+      readonly signal: string | undefined;
+    }
   | { readonly kind: "closing"; readonly why: string }
-  | { readonly kind: "closed"; readonly kept: string | undefined; readonly auditHead: string | undefined };
+  | {
+      readonly kind: "closed";
+      readonly kept: string | undefined;
+      readonly auditHead: string | undefined;
+    };
 
 /** Most events that wait for a slow reader; older ones are dropped, the audit log has them all. */
 const MAX_BACKLOG = 10_000;

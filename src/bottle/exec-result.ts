@@ -11,10 +11,17 @@ export interface ExecResult extends ExitStatus {
 }
 
 /** Feeds `input` and gathers both outputs. Throws LaunchError when an output is over MAX_OUTPUT_BYTES; the program is then killed. */
-export async function collectSession(session: Session, input: string | Uint8Array | undefined): Promise<ExecResult> {
+export async function collectSession(
+  session: Session,
+  input: string | Uint8Array | undefined,
+): Promise<ExecResult> {
   const feeding = session.stdin === undefined ? undefined : feed(session, input);
   try {
-    const [stdout, stderr, exit] = await Promise.all([gather(session.stdout), gather(session.stderr), session.exited]);
+    const [stdout, stderr, exit] = await Promise.all([
+      gather(session.stdout),
+      gather(session.stderr),
+      session.exited,
+    ]);
     return { ...exit, stdout, stderr };
   } catch (error) {
     session.kill("SIGKILL");
@@ -40,9 +47,13 @@ async function gather(stream: AsyncIterable<Uint8Array> | undefined): Promise<Bu
   for await (const chunk of stream ?? []) {
     size += chunk.length;
     if (size > MAX_OUTPUT_BYTES) {
-      throw new LaunchError("launch.agent", `output over ${MAX_OUTPUT_BYTES} bytes; at most that is collected`, {
-        hint: "use start() and read the stream, or write to a file and copy it out",
-      });
+      throw new LaunchError(
+        "launch.agent",
+        `output over ${MAX_OUTPUT_BYTES} bytes; at most that is collected`,
+        {
+          hint: "use start() and read the stream, or write to a file and copy it out",
+        },
+      );
     }
     chunks.push(chunk);
   }

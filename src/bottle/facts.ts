@@ -75,7 +75,20 @@ function randomSuffix(): string {
   return Array.from({ length: 5 }, () => randomInt(36).toString(36)).join("");
 }
 
-const CANARY_WORDS = ["ATLAS", "BASIL", "CEDAR", "DELTA", "EMBER", "FJORD", "GROVE", "HAZEL", "INDIGO", "JUNIPER", "KESTREL", "LOTUS"];
+const CANARY_WORDS = [
+  "ATLAS",
+  "BASIL",
+  "CEDAR",
+  "DELTA",
+  "EMBER",
+  "FJORD",
+  "GROVE",
+  "HAZEL",
+  "INDIGO",
+  "JUNIPER",
+  "KESTREL",
+  "LOTUS",
+];
 
 /** A name that looks like any service's secret, different in each bottle. */
 function canaryName(): string {
@@ -93,9 +106,15 @@ async function builtFiles(): Promise<{ readonly guestInit: HostPath; readonly bu
   const here = dirname(fileURLToPath(import.meta.url));
   for (const directory of [here, join(here, ".."), join(here, "../../dist")]) {
     const guestInit = join(directory, "guest-init.js");
-    if (await exists(guestInit)) return { guestInit: parseHostPath(guestInit), bundle: parseHostPath(join(directory, "bundle.js")) };
+    if (await exists(guestInit))
+      return {
+        guestInit: parseHostPath(guestInit),
+        bundle: parseHostPath(join(directory, "bundle.js")),
+      };
   }
-  throw new BugError(`guest-init.js was not found near ${here}`, { hint: "build first: node scripts/build.ts" });
+  throw new BugError(`guest-init.js was not found near ${here}`, {
+    hint: "build first: node scripts/build.ts",
+  });
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -111,10 +130,17 @@ async function exists(path: string): Promise<boolean> {
 async function findProgram(manifest: Manifest, env: FactsInput["env"]): Promise<Facts["program"]> {
   const provider = providerNamed(manifest.bottle.provider.template);
   if (provider?.program === undefined) return undefined;
-  return locateProgram(provider.program, { searchPath: env["PATH"] ?? "", override: env[provider.program.variable], guestDirectory: GUEST_AGENTS });
+  return locateProgram(provider.program, {
+    searchPath: env["PATH"] ?? "",
+    override: env[provider.program.variable],
+    guestDirectory: GUEST_AGENTS,
+  });
 }
 
-async function findSkills(manifest: Manifest, userHome: HostPath): Promise<Readonly<Record<string, HostPath>>> {
+async function findSkills(
+  manifest: Manifest,
+  userHome: HostPath,
+): Promise<Readonly<Record<string, HostPath>>> {
   const directory = providerNamed(manifest.bottle.provider.template)?.skillsDir?.host;
   if (directory === undefined || manifest.agent.skills.length === 0) return {};
   const root = join(userHome, directory);

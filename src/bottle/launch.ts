@@ -17,7 +17,13 @@ import { openAuditLog } from "../protocol/audit-log.ts";
 import { Bottle, type BottleParts } from "./bottle.ts";
 import { claimName, hostWriteError, openRunDirectory, type RecordKeeper } from "./claim.ts";
 import { EventHub } from "./events.ts";
-import { guestEnvironment, type OpenedGuest, openAuthority, openBundle, openGuest } from "./open-parts.ts";
+import {
+  guestEnvironment,
+  type OpenedGuest,
+  openAuthority,
+  openBundle,
+  openGuest,
+} from "./open-parts.ts";
 import type { BottlePlan } from "./plan.ts";
 import { provisionGuest } from "./provision-guest.ts";
 import { closeAudit, closeRecord, removeRunDirectory } from "./settle.ts";
@@ -64,7 +70,8 @@ export async function launch(plan: BottlePlan, options: LaunchOptions): Promise<
   const { ports } = options;
   const events = options.events ?? new EventHub();
   const cancel = new AbortController();
-  const signal = options.signal === undefined ? cancel.signal : AbortSignal.any([cancel.signal, options.signal]);
+  const signal =
+    options.signal === undefined ? cancel.signal : AbortSignal.any([cancel.signal, options.signal]);
   const step = async (name: LaunchStep): Promise<void> => {
     if (signal.aborted) throw cancelled(signal);
     events.emit({ kind: "step", step: name });
@@ -77,8 +84,18 @@ export async function launch(plan: BottlePlan, options: LaunchOptions): Promise<
   await step("record");
   const keeper = await claimName(plan, await readOwner(), ports.clock);
   const outcome = { isRunning: false };
-  scope.defer("record", () => closeRecord(plan, keeper, { clock: ports.clock, isAbandoned: !outcome.isRunning }));
-  const state: LaunchState = { plan, options, signal, keeper, events, env: guestEnvironment(plan, options.secrets), step };
+  scope.defer("record", () =>
+    closeRecord(plan, keeper, { clock: ports.clock, isAbandoned: !outcome.isRunning }),
+  );
+  const state: LaunchState = {
+    plan,
+    options,
+    signal,
+    keeper,
+    events,
+    env: guestEnvironment(plan, options.secrets),
+    step,
+  };
   const parts = await openParts(state, scope, cancel);
   await keeper.update({ status: "running" });
   await step("running");
@@ -90,7 +107,11 @@ function cancelled(signal: AbortSignal): unknown {
   return signal.reason ?? new CancelledError("launch cancelled");
 }
 
-async function openParts(state: LaunchState, scope: Scope, cancel: AbortController): Promise<BottleParts> {
+async function openParts(
+  state: LaunchState,
+  scope: Scope,
+  cancel: AbortController,
+): Promise<BottleParts> {
   const { plan, options, keeper } = state;
   await state.step("directories");
   scope.defer("run directory", () => removeRunDirectory(plan));
@@ -102,7 +123,12 @@ async function openParts(state: LaunchState, scope: Scope, cancel: AbortControll
   const authority = openAuthority(state);
   const bundleScope = scope.use("bundle", new Scope());
   const guestScope = scope.use("guest", new Scope());
-  const { bundle, guest, workspace } = await openBoth(state, { bundleScope, guestScope, authority, cancel });
+  const { bundle, guest, workspace } = await openBoth(state, {
+    bundleScope,
+    guestScope,
+    authority,
+    cancel,
+  });
   await state.step("isolation");
   await verifyIsolation(guest);
   await state.step("doors");
@@ -118,9 +144,18 @@ function openAudit(state: LaunchState): void {
   try {
     const audit = openAuditLog(plan.paths.audit, { bottle: plan.id, clock: options.ports.clock });
     using _open = { [Symbol.dispose]: () => audit.close() };
-    audit.append({ kind: "launch", detail: `agent ${plan.agentName}, backend ${plan.backend}, attachment ${plan.attachment}` });
+    audit.append({
+      kind: "launch",
+      detail: `agent ${plan.agentName}, backend ${plan.backend}, attachment ${plan.attachment}`,
+    });
     for (const route of plan.policy.routes) {
-      audit.append({ kind: "policy", verdict: "allow", host: route.host, rule: route.rule, reason: "granted" });
+      audit.append({
+        kind: "policy",
+        verdict: "allow",
+        host: route.host,
+        rule: route.rule,
+        reason: "granted",
+      });
     }
   } catch (error) {
     throw hostWriteError(error, plan.paths.audit);
@@ -135,7 +170,10 @@ interface BothInput {
 }
 
 /** Opens bundle and guest side by side; when one fails the other is cancelled, and the first error wins. */
-async function openBoth(state: LaunchState, input: BothInput): Promise<OpenedGuest & { readonly bundle: BundleHandle }> {
+async function openBoth(
+  state: LaunchState,
+  input: BothInput,
+): Promise<OpenedGuest & { readonly bundle: BundleHandle }> {
   let first: { error: unknown } | undefined;
   const guard = async <T>(work: Promise<T>): Promise<T> => {
     try {
@@ -154,4 +192,3 @@ async function openBoth(state: LaunchState, input: BothInput): Promise<OpenedGue
   if (bundle.status === "rejected" || guest.status === "rejected") throw cancelled(state.signal);
   return { bundle: bundle.value, ...guest.value };
 }
-

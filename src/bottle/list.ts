@@ -27,11 +27,17 @@ export async function listBottles(home: HomePaths): Promise<readonly ListedBottl
   const self = readOwner();
   const found = await listRecords(home.state);
   return found
-    .flatMap((item) => (item.record === undefined || item.id === undefined ? [] : [describe(item, item.record, self)]))
+    .flatMap((item) =>
+      item.record === undefined || item.id === undefined ? [] : [describe(item, item.record, self)],
+    )
     .sort((a, b) => a.startedAt.localeCompare(b.startedAt));
 }
 
-function describe(found: FoundRecord, record: BottleRecord, self: ReturnType<typeof readOwner>): ListedBottle {
+function describe(
+  found: FoundRecord,
+  record: BottleRecord,
+  self: ReturnType<typeof readOwner>,
+): ListedBottle {
   const status = statusOf(record, self);
   return {
     slug: found.name,
@@ -49,7 +55,10 @@ function describe(found: FoundRecord, record: BottleRecord, self: ReturnType<typ
   };
 }
 
-function statusOf(record: BottleRecord, self: ReturnType<typeof readOwner>): ListedBottle["status"] {
+function statusOf(
+  record: BottleRecord,
+  self: ReturnType<typeof readOwner>,
+): ListedBottle["status"] {
   const owner = ownerState(record.owner, self);
   if (owner === "elsewhere") return "elsewhere";
   if (owner === "alive") return record.status === "launching" ? "launching" : "running";

@@ -21,7 +21,10 @@ const AUTHORITY_DAYS = 30;
 const NO_STDIO = ["ignore", "ignore", "ignore"] as const;
 
 /** Variables of every session: the plan's literals and the values the operator gives to the guest on purpose. */
-export function guestEnvironment(plan: BottlePlan, secrets: Secrets): Readonly<Record<string, string>> {
+export function guestEnvironment(
+  plan: BottlePlan,
+  secrets: Secrets,
+): Readonly<Record<string, string>> {
   const env: Record<string, string> = { ...plan.agent.env };
   for (const { slot, guestVariable } of plan.secrets) {
     if (guestVariable === undefined) continue;
@@ -42,7 +45,11 @@ export function openAuthority(state: LaunchState): CertificateAuthority {
 }
 
 /** Starts the bundle; resolves when every door accepts. */
-export async function openBundle(state: LaunchState, scope: Scope, authority: CertificateAuthority): Promise<BundleHandle> {
+export async function openBundle(
+  state: LaunchState,
+  scope: Scope,
+  authority: CertificateAuthority,
+): Promise<BundleHandle> {
   const { plan, options, keeper, events } = state;
   await state.step("bundle");
   const secrets = new Map(options.secrets);
@@ -56,13 +63,17 @@ export async function openBundle(state: LaunchState, scope: Scope, authority: Ce
       configOverlay: { egress: { caCertificate: authority.certificatePem, upstreamCa } },
       signal: state.signal,
       onEvent: (event) => events.emit({ kind: "decision", event }),
-      onResources: (resources) => keeper.update({ bundle: resources.processes.map(recordedProcess) }),
+      onResources: (resources) =>
+        keeper.update({ bundle: resources.processes.map(recordedProcess) }),
       onRestart: (reason) => events.emit({ kind: "bundle-restarted", reason }),
     }),
   );
 }
 
-function recordedProcess(process: { readonly pid: number; readonly startTime: string }): { pid: number; start_time: string } {
+function recordedProcess(process: { readonly pid: number; readonly startTime: string }): {
+  pid: number;
+  start_time: string;
+} {
   return { pid: process.pid, start_time: process.startTime };
 }
 
@@ -71,9 +82,16 @@ async function readCaFile(path: string): Promise<string> {
     const pem = await readFile(path, "utf8");
     if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
   } catch (cause) {
-    throw new ManifestError("manifest.unreadable", `egress.upstream_ca cannot be read: ${path}: ${systemCode(cause) ?? "unknown"}`, { cause });
+    throw new ManifestError(
+      "manifest.unreadable",
+      `egress.upstream_ca cannot be read: ${path}: ${systemCode(cause) ?? "unknown"}`,
+      { cause },
+    );
   }
-  throw new ManifestError("manifest.unreadable", `egress.upstream_ca holds no certificate: ${path}; PEM is expected`);
+  throw new ManifestError(
+    "manifest.unreadable",
+    `egress.upstream_ca holds no certificate: ${path}; PEM is expected`,
+  );
 }
 
 /** The guest and what it was given as workspace. */
@@ -83,7 +101,11 @@ export interface OpenedGuest {
 }
 
 /** Writes the guest's files, copies the workspace and starts the guest; resolves when guest-init holds the relays. */
-export async function openGuest(state: LaunchState, scope: Scope, authority: CertificateAuthority): Promise<OpenedGuest> {
+export async function openGuest(
+  state: LaunchState,
+  scope: Scope,
+  authority: CertificateAuthority,
+): Promise<OpenedGuest> {
   const { plan, options, keeper } = state;
   await writeEtc(plan, authority);
   await state.step("workspace");
@@ -100,7 +122,9 @@ export async function openGuest(state: LaunchState, scope: Scope, authority: Cer
         guest: {
           processes: resources.processes.map(recordedProcess),
           cgroups: [...resources.cgroups],
-          objects: Object.fromEntries(Object.entries(resources.objects).map(([kind, names]) => [kind, [...names]])),
+          objects: Object.fromEntries(
+            Object.entries(resources.objects).map(([kind, names]) => [kind, [...names]]),
+          ),
         },
       }),
   });
@@ -138,7 +162,8 @@ async function openWorkspace(state: LaunchState): Promise<TreeSnapshot | undefin
     owner: owner === undefined ? undefined : { uid: owner, gid: owner },
     onProgress: (detail) => events.emit({ kind: "progress", step: "workspace", detail }),
   });
-  for (const warning of copy.warnings) events.emit({ kind: "progress", step: "workspace", detail: warning });
+  for (const warning of copy.warnings)
+    events.emit({ kind: "progress", step: "workspace", detail: warning });
   return copy.snapshot;
 }
 

@@ -47,7 +47,11 @@ function listen(server: Server, path: string): Promise<void> {
   });
 }
 
-function serveCommand(socket: Socket, bottle: Bottle, muxes: Set<Mux<ControlOrder, ControlReport>>): void {
+function serveCommand(
+  socket: Socket,
+  bottle: Bottle,
+  muxes: Set<Mux<ControlOrder, ControlReport>>,
+): void {
   const mux: Mux<ControlOrder, ControlReport> = openMux<ControlOrder, ControlReport>(socket, {
     decode: (value) => controlOrderSchema.safeParse(value).data,
     onMessage: (order) => void answer(mux, order, bottle),
@@ -58,16 +62,30 @@ function serveCommand(socket: Socket, bottle: Bottle, muxes: Set<Mux<ControlOrde
 }
 
 /** Channel 0: the bottle as a whole. */
-async function answer(mux: Mux<ControlOrder, ControlReport>, order: ControlOrder, bottle: Bottle): Promise<void> {
+async function answer(
+  mux: Mux<ControlOrder, ControlReport>,
+  order: ControlOrder,
+  bottle: Bottle,
+): Promise<void> {
   if (order.kind === "status") {
-    mux.send({ kind: "state", restarts: bottle.restarts, limits: { ...bottle.guest.limits }, bundlePid: bottle.bundle.pid });
+    mux.send({
+      kind: "state",
+      restarts: bottle.restarts,
+      limits: { ...bottle.guest.limits },
+      bundlePid: bottle.bundle.pid,
+    });
   } else if (order.kind === "stop") {
     mux.send({ kind: "stopping" });
     await bottle.close("stopped by the operator");
+    mux.end();
   } else mux.destroy();
 }
 
-function serveOrder(channel: Channel<ControlReport>, order: ControlOrder, bottle: Bottle): ChannelHandlers<ControlOrder> {
+function serveOrder(
+  channel: Channel<ControlReport>,
+  order: ControlOrder,
+  bottle: Bottle,
+): ChannelHandlers<ControlOrder> {
   switch (order.kind) {
     case "exec":
       return serveSession(channel, order, bottle);
@@ -82,11 +100,23 @@ function serveOrder(channel: Channel<ControlReport>, order: ControlOrder, bottle
 
 type ExecOrder = Extract<ControlOrder, { kind: "exec" }>;
 
-function serveSession(channel: Channel<ControlReport>, order: ExecOrder, bottle: Bottle): ChannelHandlers<ControlOrder> {
+function serveSession(
+  channel: Channel<ControlReport>,
+  order: ExecOrder,
+  bottle: Bottle,
+): ChannelHandlers<ControlOrder> {
   const input = channel.readable("stdin");
-  const started = bottle.start(order.argv, { env: order.env, ...(order.cwd === "" ? {} : { cwd: order.cwd }), stdio: "pipe" });
+  const started = bottle.start(order.argv, {
+    env: order.env,
+    ...(order.cwd === "" ? {} : { cwd: order.cwd }),
+    stdio: "pipe",
+  });
   void runSession(channel, started, input);
-  const kill = (signal: string): void => void started.then((session) => session.kill(signal as NodeJS.Signals), () => undefined);
+  const kill = (signal: string): void =>
+    void started.then(
+      (session) => session.kill(signal as NodeJS.Signals),
+      () => undefined,
+    );
   return {
     onMessage: (message) => {
       if (message.kind === "signal") kill(message.signal);
@@ -96,7 +126,11 @@ function serveSession(channel: Channel<ControlReport>, order: ExecOrder, bottle:
   };
 }
 
-async function runSession(channel: Channel<ControlReport>, started: Promise<Session>, input: Readable): Promise<void> {
+async function runSession(
+  channel: Channel<ControlReport>,
+  started: Promise<Session>,
+  input: Readable,
+): Promise<void> {
   try {
     const session = await started;
     channel.send({ kind: "started", pid: session.pid });
@@ -115,7 +149,11 @@ async function runSession(channel: Channel<ControlReport>, started: Promise<Sess
   channel.close();
 }
 
-async function passOn(source: Readable | undefined, channel: Channel<ControlReport>, kind: "stdout" | "stderr"): Promise<void> {
+async function passOn(
+  source: Readable | undefined,
+  channel: Channel<ControlReport>,
+  kind: "stdout" | "stderr",
+): Promise<void> {
   if (source === undefined) return;
   try {
     await pipeline(source, channel.writable(kind));
@@ -126,13 +164,21 @@ async function passOn(source: Readable | undefined, channel: Channel<ControlRepo
   }
 }
 
-function serveCopyIn(channel: Channel<ControlReport>, root: string, bottle: Bottle): ChannelHandlers<ControlOrder> {
+function serveCopyIn(
+  channel: Channel<ControlReport>,
+  root: string,
+  bottle: Bottle,
+): ChannelHandlers<ControlOrder> {
   const input = channel.readable("stdin");
   void reportCopy(channel, () => bottle.copyIn(parseGuestPath(root), decodeArchive(input)));
   return { onMessage: () => void input.destroy(), onLost: () => void input.destroy() };
 }
 
-function serveCopyOut(channel: Channel<ControlReport>, root: string, bottle: Bottle): ChannelHandlers<ControlOrder> {
+function serveCopyOut(
+  channel: Channel<ControlReport>,
+  root: string,
+  bottle: Bottle,
+): ChannelHandlers<ControlOrder> {
   const stop = new AbortController();
   void reportCopy(channel, async () => {
     let entries = 0;
@@ -142,13 +188,20 @@ function serveCopyOut(channel: Channel<ControlReport>, root: string, bottle: Bot
         yield item;
       }
     };
-    await pipeline(Readable.from(encodeArchive(counted()), { highWaterMark: 1 }), channel.writable("stdout"), { signal: stop.signal });
+    await pipeline(
+      Readable.from(encodeArchive(counted()), { highWaterMark: 1 }),
+      channel.writable("stdout"),
+      { signal: stop.signal },
+    );
     return entries;
   });
   return { onMessage: () => stop.abort(), onLost: () => stop.abort() };
 }
 
-async function reportCopy(channel: Channel<ControlReport>, copy: () => Promise<number>): Promise<void> {
+async function reportCopy(
+  channel: Channel<ControlReport>,
+  copy: () => Promise<number>,
+): Promise<void> {
   try {
     channel.send({ kind: "copied", entries: await copy() });
   } catch (error) {
@@ -162,7 +215,13 @@ const MAX_MESSAGE = 1000;
 
 /** The report of an order that failed; a program that cannot be executed keeps its system code. */
 function failed(error: unknown): ControlReport {
-  const details = error instanceof Error && "details" in error && typeof error.details === "object" ? error.details : {};
-  const code = details !== null && "code" in details && typeof details.code === "string" ? details.code : "failed";
+  const details =
+    error instanceof Error && "details" in error && typeof error.details === "object"
+      ? error.details
+      : {};
+  const code =
+    details !== null && "code" in details && typeof details.code === "string"
+      ? details.code
+      : "failed";
   return { kind: "failed", code, message: messageOf(error).slice(0, MAX_MESSAGE) };
 }

@@ -104,7 +104,12 @@ export interface Facts {
   readonly freeUid: number | undefined;
   readonly takenNames: readonly string[];
   /** Five random base-36 characters for the slug, eight hex for the run directory, and names for the canary. */
-  readonly random: { readonly suffix: string; readonly runName: string; readonly nonce: string; readonly canaryName: string };
+  readonly random: {
+    readonly suffix: string;
+    readonly runName: string;
+    readonly nonce: string;
+    readonly canaryName: string;
+  };
   readonly nodePath: HostPath;
   readonly guestInitPath: HostPath;
   readonly bundlePath: HostPath;

@@ -9,15 +9,23 @@ import type { LaunchState } from "./launch.ts";
 import { writeGiven } from "./settle.ts";
 
 /** Provisions through guest-init, so that files belong to the guest's user on every backend. Throws LaunchError. */
-export async function provisionGuest(state: LaunchState, guest: Guest, workspace: TreeSnapshot | undefined): Promise<void> {
+export async function provisionGuest(
+  state: LaunchState,
+  guest: Guest,
+  workspace: TreeSnapshot | undefined,
+): Promise<void> {
   const { plan } = state;
   try {
     await guest.copyIn(plan.guest.guestHome, fileItems(plan.guest.guestHome, plan.files));
     for (const skill of plan.skills) await guest.copyIn(skill.guestPath, skillItems(skill));
-    await writeGiven(plan.paths, { workspace, home: await snapshotTree(plan.paths.guestHome) });
+    await writeGiven(plan.paths, { workspace, home: await snapshotTree(plan.paths.guestHome, { ignoresDotFiles: true }) });
   } catch (error) {
     if (error instanceof BottleError) throw error;
-    throw new LaunchError("launch.provision", `the guest could not be prepared: ${messageOf(error)}`, { cause: error });
+    throw new LaunchError(
+      "launch.provision",
+      `the guest could not be prepared: ${messageOf(error)}`,
+      { cause: error },
+    );
   }
 }
 

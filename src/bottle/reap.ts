@@ -10,7 +10,13 @@ import { systemCode } from "../base/errors.ts";
 import type { HostPath } from "../base/ids.ts";
 import { bottlePaths, type HomePaths } from "../base/paths.ts";
 import { isAlive, killIfSame, readOwner } from "../process/identity.ts";
-import { type BottleRecord, type FoundRecord, listRecords, type OwnerRef, writeRecord } from "../protocol/record.ts";
+import {
+  type BottleRecord,
+  type FoundRecord,
+  listRecords,
+  type OwnerRef,
+  writeRecord,
+} from "../protocol/record.ts";
 import { CLAIM_PREFIX } from "./claim.ts";
 import { findWork, preserve, removeState } from "./settle.ts";
 
@@ -44,16 +50,30 @@ export async function findLeftovers(home: HomePaths): Promise<readonly ReapItem[
   return items;
 }
 
-async function judge(found: FoundRecord, home: HomePaths, self: OwnerRef): Promise<ReapItem | undefined> {
+async function judge(
+  found: FoundRecord,
+  home: HomePaths,
+  self: OwnerRef,
+): Promise<ReapItem | undefined> {
   const { name, record, id } = found;
-  if (record === undefined) return isStaleClaim(name) ? { name, backend: "", why: "an unfinished claim", outcome: "remove", found } : undefined;
+  if (record === undefined)
+    return isStaleClaim(name)
+      ? { name, backend: "", why: "an unfinished claim", outcome: "remove", found }
+      : undefined;
   const owner = ownerState(record.owner, self);
   if (owner !== "dead") return undefined;
   if (record.status === "ended" && record.kept !== "") return undefined;
-  if (id === undefined) return { name, backend: record.backend, why: "an unfinished claim", outcome: "remove", found };
+  if (id === undefined)
+    return { name, backend: record.backend, why: "an unfinished claim", outcome: "remove", found };
   const work = await findWork(bottlePaths(home, id, home.run));
   const why = `its owner (pid ${record.owner?.pid ?? "unknown"}) is gone`;
-  return { name, backend: record.backend, why, outcome: work === undefined ? "remove" : "keep", found };
+  return {
+    name,
+    backend: record.backend,
+    why,
+    outcome: work === undefined ? "remove" : "keep",
+    found,
+  };
 }
 
 /** A claim directory without a record whose maker is dead; its name carries pid and start time. */
@@ -70,7 +90,8 @@ export async function reap(item: ReapItem, home: HomePaths, ports: BackendPorts)
   if (record !== undefined && record.run_dir !== "") await removeRun(record.run_dir, home);
   if (id !== undefined) await rm(join(home.queue, id), { recursive: true, force: true });
   const work = id === undefined ? undefined : await findWork(bottlePaths(home, id, home.run));
-  if (work === undefined || record === undefined || id === undefined) return removeState(stateDir as HostPath);
+  if (work === undefined || record === undefined || id === undefined)
+    return removeState(stateDir as HostPath);
   await preserve(bottlePaths(home, id, home.run).preserve, work);
   await writeRecord(stateDir, {
     ...record,
@@ -86,7 +107,8 @@ export async function reap(item: ReapItem, home: HomePaths, ports: BackendPorts)
 async function endProcesses(record: BottleRecord, ports: BackendPorts): Promise<void> {
   const self = readOwner();
   if (record.owner !== null && record.owner.boot_id !== self.boot_id) return;
-  for (const ref of record.bundle) await killIfSame({ pid: ref.pid, startTime: ref.start_time }, "SIGKILL");
+  for (const ref of record.bundle)
+    await killIfSame({ pid: ref.pid, startTime: ref.start_time }, "SIGKILL");
   const resources: GuestResources = {
     processes: record.guest.processes.map((ref) => ({ pid: ref.pid, startTime: ref.start_time })),
     cgroups: record.guest.cgroups as HostPath[],
@@ -98,7 +120,9 @@ async function endProcesses(record: BottleRecord, ports: BackendPorts): Promise<
 
 /** Removes a run directory that lies where ours lie: a record is only text, and must not name any directory for removal. */
 async function removeRun(directory: string, home: HomePaths): Promise<void> {
-  const isOurs = directory.startsWith(`${home.run}/`) || /^\/(?:tmp|run\/user\/\d+)\/bot-bottle-[0-9a-f]{8}$/.test(directory);
+  const isOurs =
+    directory.startsWith(`${home.run}/`) ||
+    /^\/(?:tmp|run\/user\/\d+)\/bot-bottle-[0-9a-f]{8}$/.test(directory);
   if (!isOurs || directory.includes("/../")) return;
   await rm(directory, { recursive: true, force: true, maxRetries: 3 });
 }

@@ -22,8 +22,17 @@ interface EnvInput {
 }
 
 /** Later parts win: the operator's terminal, ours, the provider's, placeholders, the manifest's literals. */
-export function agentEnvironment({ manifest, facts, id, doors, routes, provider }: EnvInput): Readonly<Record<string, string>> {
-  const literals = Object.entries(manifest.bottle.env).flatMap(([name, entry]) => (entry.kind === "literal" ? [[name, entry.value]] : []));
+export function agentEnvironment({
+  manifest,
+  facts,
+  id,
+  doors,
+  routes,
+  provider,
+}: EnvInput): Readonly<Record<string, string>> {
+  const literals = Object.entries(manifest.bottle.env).flatMap(([name, entry]) =>
+    entry.kind === "literal" ? [[name, entry.value]] : [],
+  );
   return {
     LANG: "C.UTF-8",
     ...facts.terminalEnv,
@@ -48,9 +57,21 @@ export function environmentSecrets(env: Readonly<Record<string, EnvEntry>>): rea
       case "literal":
         return [];
       case "prompt":
-        return [{ slot: `ENV_${name}`, source: { kind: "prompt", name, message: entry.message }, guestVariable: name }];
+        return [
+          {
+            slot: `ENV_${name}`,
+            source: { kind: "prompt", name, message: entry.message },
+            guestVariable: name,
+          },
+        ];
       case "host":
-        return [{ slot: `ENV_${name}`, source: { kind: "env", name: entry.variable }, guestVariable: name }];
+        return [
+          {
+            slot: `ENV_${name}`,
+            source: { kind: "env", name: entry.variable },
+            guestVariable: name,
+          },
+        ];
     }
   });
 }

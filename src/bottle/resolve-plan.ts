@@ -4,7 +4,14 @@
  */
 import type { BackendName, DoorPlan, MountPlan } from "../backends/contract.ts";
 import { HostError, LaunchError, ManifestError, UsageError } from "../base/errors.ts";
-import { type BottleId, type GuestPath, type HostPath, parseBottleId, parseGuestPath, slugify } from "../base/ids.ts";
+import {
+  type BottleId,
+  type GuestPath,
+  type HostPath,
+  parseBottleId,
+  parseGuestPath,
+  slugify,
+} from "../base/ids.ts";
 import { type BottlePaths, bottlePaths } from "../base/paths.ts";
 import { planBundle } from "../bundle/plan-bundle.ts";
 import type { Manifest } from "../manifest/types.ts";
@@ -13,7 +20,14 @@ import type { Provider, ProviderPlan } from "../providers/provider.ts";
 import { PROVIDER_NAMES, providerNamed } from "../providers/registry.ts";
 import { guestEtc } from "../provision/etc.ts";
 import { gitConfigFile } from "../provision/git-identity.ts";
-import { PLAN_VERSION, type AgentPlan, type BottlePlan, type Facts, type SecretPlan, type StartOptions } from "./plan.ts";
+import {
+  PLAN_VERSION,
+  type AgentPlan,
+  type BottlePlan,
+  type Facts,
+  type SecretPlan,
+  type StartOptions,
+} from "./plan.ts";
 import { agentEnvironment, environmentSecrets } from "./resolve-env.ts";
 import { type ResolvedRoutes, resolveRoutes, TokenSlots } from "./resolve-routes.ts";
 
@@ -52,7 +66,11 @@ export function resolvePlan(manifest: Manifest, facts: Facts, options: StartOpti
   const secrets: readonly SecretPlan[] = [
     ...routes.secrets,
     ...environmentSecrets(bottle.env),
-    { slot: "CANARY", source: { kind: "generated", name: facts.random.canaryName }, guestVariable: facts.random.canaryName },
+    {
+      slot: "CANARY",
+      source: { kind: "generated", name: facts.random.canaryName },
+      guestVariable: facts.random.canaryName,
+    },
   ];
   const doors = resolveDoors();
   const env = agentEnvironment({ manifest, facts, id, doors, routes, provider: described });
@@ -73,7 +91,9 @@ export function resolvePlan(manifest: Manifest, facts: Facts, options: StartOpti
     bundle: resolveBundle({ manifest, facts, id, paths, routes, secrets }),
     policy: routes.policy,
     secrets,
-    workspace: options.copyCwd ? { hostSource: facts.userCwd, hostCopy: paths.workspace, guestPath: GUEST_WORKSPACE } : undefined,
+    workspace: options.copyCwd
+      ? { hostSource: facts.userCwd, hostCopy: paths.workspace, guestPath: GUEST_WORKSPACE }
+      : undefined,
     files: [
       ...described.files,
       { path: GUEST_PROMPT, mode: 0o600, content: agent.prompt },
@@ -82,7 +102,12 @@ export function resolvePlan(manifest: Manifest, facts: Facts, options: StartOpti
     skills: resolveSkills(manifest, facts, provider),
     etc: guestEtc({ hostname: id, doors }),
     upstreamCaFiles: bottle.egress.upstreamCa,
-    agent: { ...resolveSession(manifest, provider, described, options), cwd: workdir, env, hiddenEnvNames: described.hiddenEnvNames },
+    agent: {
+      ...resolveSession(manifest, provider, described, options),
+      cwd: workdir,
+      env,
+      hiddenEnvNames: described.hiddenEnvNames,
+    },
     keep: options.keep,
     userCwd: facts.userCwd,
     notes: resolveNotes(manifest, backend),
@@ -92,13 +117,18 @@ export function resolvePlan(manifest: Manifest, facts: Facts, options: StartOpti
 function resolveProvider(template: string): Provider {
   const provider = providerNamed(template);
   if (provider !== undefined) return provider;
-  throw new ManifestError("manifest.invalid", `agent_provider.template "${template}" is unknown; one of ${PROVIDER_NAMES.join(", ")} is expected`);
+  throw new ManifestError(
+    "manifest.invalid",
+    `agent_provider.template "${template}" is unknown; one of ${PROVIDER_NAMES.join(", ")} is expected`,
+  );
 }
 
 function resolveBackend(manifest: Manifest, facts: Facts, options: StartOptions): BackendName {
   const backend = options.backend ?? manifest.bottle.backend ?? facts.defaultBackend;
   if (backend !== undefined) return backend;
-  throw new HostError("host.no-backend", "no backend works on this machine", { hint: "run bot-bottle doctor" });
+  throw new HostError("host.no-backend", "no backend works on this machine", {
+    hint: "run bot-bottle doctor",
+  });
 }
 
 /** Settings that are valid and would not be enforced: refused, so that no bottle is weaker than its file says. */
@@ -106,35 +136,66 @@ function refuseUnenforced(manifest: Manifest, backend: BackendName): void {
   const { bottle } = manifest;
   const refuse = (isAsked: boolean, what: string, remedy: string): void => {
     if (!isAsked) return;
-    throw new ManifestError("manifest.unsupported", `${what} is not available in this version, so the bottle is refused`, { hint: remedy });
+    throw new ManifestError(
+      "manifest.unsupported",
+      `${what} is not available in this version, so the bottle is refused`,
+      { hint: remedy },
+    );
   };
-  refuse(bottle.gitRepos.length > 0, "git-gate.repos", "remove git-gate.repos from the bottle file");
+  refuse(
+    bottle.gitRepos.length > 0,
+    "git-gate.repos",
+    "remove git-gate.repos from the bottle file",
+  );
   refuse(bottle.egress.pipelock === "required", "egress.pipelock: required", "write pipelock: off");
-  refuse(bottle.provider.forwardHostCredentials, "agent_provider.forward_host_credentials", "use agent_provider.auth_token");
-  refuse(bottle.attachment !== "auto" && bottle.attachment !== "sockets", `attachment: ${bottle.attachment}`, "write attachment: auto");
-  refuse(bottle.runtime !== undefined && backend === "bubblewrap", `runtime: ${bottle.runtime ?? ""} on bubblewrap`, "remove runtime from the bottle file");
-  refuse(bottle.limits.diskBytes !== undefined, "limits.disk", "remove limits.disk from the bottle file");
+  refuse(
+    bottle.provider.forwardHostCredentials,
+    "agent_provider.forward_host_credentials",
+    "use agent_provider.auth_token",
+  );
+  refuse(
+    bottle.attachment !== "auto" && bottle.attachment !== "sockets",
+    `attachment: ${bottle.attachment}`,
+    "write attachment: auto",
+  );
+  refuse(
+    bottle.runtime !== undefined && backend === "bubblewrap",
+    `runtime: ${bottle.runtime ?? ""} on bubblewrap`,
+    "remove runtime from the bottle file",
+  );
+  refuse(
+    bottle.limits.diskBytes !== undefined,
+    "limits.disk",
+    "remove limits.disk from the bottle file",
+  );
 }
 
 function resolveNotes(manifest: Manifest, backend: BackendName): readonly string[] {
   const { bottle } = manifest;
   const notes = [...manifest.warnings];
-  if (backend === "bubblewrap" && bottle.provider.dockerfile !== undefined) notes.push("dockerfile is not used: bubblewrap shows the host's /usr instead of an image");
+  if (backend === "bubblewrap" && bottle.provider.dockerfile !== undefined)
+    notes.push("dockerfile is not used: bubblewrap shows the host's /usr instead of an image");
   if (bottle.egress.pipelock === "auto") notes.push("pipelock: auto is off in this version");
-  if (bottle.supervise) notes.push("supervise: requests to the operator are refused in this version");
+  if (bottle.supervise)
+    notes.push("supervise: requests to the operator are refused in this version");
   notes.push("scanned in what leaves: known secrets; no other detectors in this version");
   if (backend === "fake") notes.push("the fake backend isolates nothing");
   return notes;
 }
 
 function resolveId(agentName: string, facts: Facts, options: StartOptions): BottleId {
-  if (options.label === undefined) return parseBottleId(`${slugify(agentName)}-${facts.random.suffix}`);
+  if (options.label === undefined)
+    return parseBottleId(`${slugify(agentName)}-${facts.random.suffix}`);
   const wanted = slugify(options.label);
   if (!facts.takenNames.includes(wanted)) return parseBottleId(wanted);
   if (options.mode === "attached") {
-    throw new LaunchError("launch.name-taken", `name taken: a bottle called "${wanted}" exists already`, {
-      hint: "choose another --label, or remove it with bot-bottle cleanup",
-    });
+    throw new LaunchError(
+      "launch.name-taken",
+      `name taken: a bottle called "${wanted}" exists already`,
+      {
+        hint: "choose another --label, or remove it with bot-bottle cleanup",
+      },
+    );
   }
   for (let number = 2; ; number += 1) {
     const next = `${wanted}-${number}`;
@@ -160,7 +221,11 @@ interface DescribeInput {
   readonly label: string | undefined;
 }
 
-function describeProvider(manifest: Manifest, provider: Provider, input: DescribeInput): ProviderPlan {
+function describeProvider(
+  manifest: Manifest,
+  provider: Provider,
+  input: DescribeInput,
+): ProviderPlan {
   const { authToken, authKind, settings } = manifest.bottle.provider;
   return provider.describe({
     guestHome: GUEST_HOME,
@@ -176,30 +241,47 @@ function describeProvider(manifest: Manifest, provider: Provider, input: Describ
   });
 }
 
-function resolveSession(manifest: Manifest, provider: Provider, described: ProviderPlan, options: StartOptions): Pick<AgentPlan, "mode" | "argv"> {
+function resolveSession(
+  manifest: Manifest,
+  provider: Provider,
+  described: ProviderPlan,
+  options: StartOptions,
+): Pick<AgentPlan, "mode" | "argv"> {
   const { mode, prompt, command } = options;
   if (command !== undefined) {
-    if (command.length === 0) throw new UsageError("usage.invalid", 'nothing follows "--"; a program is expected');
+    if (command.length === 0)
+      throw new UsageError("usage.invalid", 'nothing follows "--"; a program is expected');
     return { mode, argv: command };
   }
   if (mode === "attached") return { mode, argv: described.interactiveArgv };
   if (prompt !== undefined) return { mode, argv: described.headlessArgv(prompt) };
   if (provider.runsWithoutPrompt) return { mode, argv: described.interactiveArgv };
-  throw new UsageError("usage.prompt-needed", `a headless start of ${manifest.agent.name} needs something to do`, {
-    hint: `add --prompt "…", or -- and a program, after --headless`,
-  });
+  throw new UsageError(
+    "usage.prompt-needed",
+    `a headless start of ${manifest.agent.name} needs something to do`,
+    {
+      hint: `add --prompt "…", or -- and a program, after --headless`,
+    },
+  );
 }
 
 function resolveSkills(manifest: Manifest, facts: Facts, provider: Provider): BottlePlan["skills"] {
   return manifest.agent.skills.map((name) => {
     const hostPath = facts.skills[name];
     if (hostPath === undefined || provider.skillsDir === undefined) {
-      const where = provider.skillsDir === undefined ? `provider ${provider.name} has no skills` : `~/${provider.skillsDir.host}/${name} does not exist`;
+      const where =
+        provider.skillsDir === undefined
+          ? `provider ${provider.name} has no skills`
+          : `~/${provider.skillsDir.host}/${name} does not exist`;
       throw new ManifestError("manifest.invalid", `skill "${name}" cannot be given: ${where}`, {
         hint: `remove it from ${manifest.agent.file}, or add the skill`,
       });
     }
-    return { name, hostPath, guestPath: parseGuestPath(`${GUEST_HOME}/${provider.skillsDir.guest}/${name}`) };
+    return {
+      name,
+      hostPath,
+      guestPath: parseGuestPath(`${GUEST_HOME}/${provider.skillsDir.guest}/${name}`),
+    };
   });
 }
 
@@ -227,7 +309,13 @@ function resolveGuest(manifest: Manifest, input: GuestInput): BottlePlan["guest"
     guestWorkspace: options.copyCwd ? GUEST_WORKSPACE : undefined,
     guestDoors: GUEST_DOORS,
     doors: input.doors,
-    mounts: [...manifest.bottle.mounts.map(({ host, guest }) => ({ hostPath: host, guestPath: parseGuestPath(guest) })), ...programMounts(input)],
+    mounts: [
+      ...manifest.bottle.mounts.map(({ host, guest }) => ({
+        hostPath: host,
+        guestPath: parseGuestPath(guest),
+      })),
+      ...programMounts(input),
+    ],
     limits: {
       memoryBytes: limits.memoryBytes,
       processes: limits.processes ?? DEFAULT_PROCESSES,
@@ -246,9 +334,13 @@ function resolveGuest(manifest: Manifest, input: GuestInput): BottlePlan["guest"
 function programMounts({ facts, options, provider }: GuestInput): readonly MountPlan[] {
   if (provider.program === undefined || options.command !== undefined) return [];
   if (facts.program === undefined) {
-    throw new HostError("host.agent-missing", `${provider.title} is not installed: "${provider.program.name}" is not on PATH`, {
-      hint: `npm install -g ${provider.program.npmPackage}`,
-    });
+    throw new HostError(
+      "host.agent-missing",
+      `${provider.title} is not installed: "${provider.program.name}" is not on PATH`,
+      {
+        hint: `npm install -g ${provider.program.npmPackage}`,
+      },
+    );
   }
   return facts.program.mounts;
 }
@@ -262,15 +354,26 @@ interface BundleInput {
   readonly secrets: readonly SecretPlan[];
 }
 
-function resolveBundle({ manifest, facts, id, paths, routes, secrets }: BundleInput): BottlePlan["bundle"] {
+function resolveBundle({
+  manifest,
+  facts,
+  id,
+  paths,
+  routes,
+  secrets,
+}: BundleInput): BottlePlan["bundle"] {
   const { egress } = manifest.bottle;
   const config: EgressConfig = {
     policy: routes.policy,
     logLevel: egress.log,
     upstreamCa: [],
     upstreamProxy: egress.upstreamProxy,
-    scanSlots: secrets.filter((secret) => secret.guestVariable !== undefined).map((secret) => secret.slot),
-    placeholders: routes.policy.routes.flatMap(({ auth, host, port }) => (auth === undefined ? [] : [{ value: auth.placeholder, host, port }])),
+    scanSlots: secrets
+      .filter((secret) => secret.guestVariable !== undefined)
+      .map((secret) => secret.slot),
+    placeholders: routes.policy.routes.flatMap(({ auth, host, port }) =>
+      auth === undefined ? [] : [{ value: auth.placeholder, host, port }],
+    ),
     caCertificate: "",
   };
   return planBundle({

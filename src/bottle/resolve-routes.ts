@@ -5,7 +5,13 @@
 import { ManifestError, UsageError } from "../base/errors.ts";
 import type { AuthSpec, BottleSpec, MatchSpec, RouteSpec, TokenRef } from "../manifest/types.ts";
 import { parseAuthority } from "../policy/authority.ts";
-import type { CredentialCarrier, EgressPolicy, RequestMatch, Route, RouteAuth } from "../policy/egress.ts";
+import type {
+  CredentialCarrier,
+  EgressPolicy,
+  RequestMatch,
+  Route,
+  RouteAuth,
+} from "../policy/egress.ts";
 import type { ProviderRoute } from "../providers/provider.ts";
 import type { SecretPlan } from "./plan.ts";
 
@@ -29,7 +35,10 @@ export interface RouteInput {
 /** Gives each distinct token source one slot and one placeholder, in order of first use. */
 export class TokenSlots {
   readonly #nonce: string;
-  readonly #slots = new Map<string, { readonly slot: string; readonly placeholder: string; readonly ref: TokenRef }>();
+  readonly #slots = new Map<
+    string,
+    { readonly slot: string; readonly placeholder: string; readonly ref: TokenRef }
+  >();
 
   constructor(nonce: string) {
     this.#nonce = nonce;
@@ -41,13 +50,21 @@ export class TokenSlots {
     const known = this.#slots.get(key);
     if (known !== undefined) return known;
     const number = this.#slots.size;
-    const made = { slot: `EGRESS_TOKEN_${number}`, placeholder: `bot-bottle-placeholder-${this.#nonce}-${number}`, ref };
+    const made = {
+      slot: `EGRESS_TOKEN_${number}`,
+      placeholder: `bot-bottle-placeholder-${this.#nonce}-${number}`,
+      ref,
+    };
     this.#slots.set(key, made);
     return made;
   }
 
   get secrets(): readonly SecretPlan[] {
-    return [...this.#slots.values()].map(({ slot, ref }) => ({ slot, source: ref, guestVariable: undefined }));
+    return [...this.#slots.values()].map(({ slot, ref }) => ({
+      slot,
+      source: ref,
+      guestVariable: undefined,
+    }));
   }
 }
 
@@ -55,13 +72,24 @@ export function resolveRoutes(input: RouteInput): ResolvedRoutes {
   const { bottle, slots } = input;
   const placeholderEnv: Record<string, string> = {};
   const provided = input.providerRoutes.map((route) => providerRoute(route, input));
-  const manifest = bottle.egress.routes.map((spec, index) => manifestRoute(spec, index, { slots, placeholderEnv }));
+  const manifest = bottle.egress.routes.map((spec, index) =>
+    manifestRoute(spec, index, { slots, placeholderEnv }),
+  );
   const owned = new Map(provided.map((route) => [routeKey(route), route]));
   const others = manifest.filter((route) => !owned.has(routeKey(route)));
-  const narrowed = provided.map((route) => narrow(route, manifest.find((other) => routeKey(other) === routeKey(route))));
+  const narrowed = provided.map((route) =>
+    narrow(
+      route,
+      manifest.find((other) => routeKey(other) === routeKey(route)),
+    ),
+  );
   const routes = [...narrowed, ...others];
   for (const text of input.allow) addAllowed(routes, text);
-  return { policy: { routes, resolve: bottle.egress.resolve }, secrets: slots.secrets, placeholderEnv };
+  return {
+    policy: { routes, resolve: bottle.egress.resolve },
+    secrets: slots.secrets,
+    placeholderEnv,
+  };
 }
 
 function routeKey(route: { readonly host: string; readonly port: number | undefined }): string {
@@ -76,7 +104,9 @@ function providerRoute(route: ProviderRoute, input: RouteInput): Route {
     host: route.host,
     port: undefined,
     matches: [],
-    auth: hasAuth ? { carrier: route.carrier, ...input.slots.slotOf(authToken), requirePlaceholder: false } : undefined,
+    auth: hasAuth
+      ? { carrier: route.carrier, ...input.slots.slotOf(authToken), requirePlaceholder: false }
+      : undefined,
     outboundOnMatch: "redact",
     scansOutbound: true,
     allowsGitFetch: false,
@@ -120,7 +150,12 @@ function manifestRoute(spec: RouteSpec, index: number, context: RouteContext): R
 function routeAuth(auth: AuthSpec, spec: RouteSpec, context: RouteContext): RouteAuth {
   const { slot, placeholder } = context.slots.slotOf(auth.tokenRef);
   context.placeholderEnv[auth.tokenRef.name] = placeholder;
-  return { carrier: carrierOf(auth, spec), slot, placeholder, requirePlaceholder: auth.requirePlaceholder };
+  return {
+    carrier: carrierOf(auth, spec),
+    slot,
+    placeholder,
+    requirePlaceholder: auth.requirePlaceholder,
+  };
 }
 
 function carrierOf(auth: AuthSpec, spec: RouteSpec): CredentialCarrier {
@@ -155,25 +190,42 @@ function requestMatch(match: MatchSpec, spec: RouteSpec): RequestMatch {
 }
 
 function refuseUnenforced(spec: RouteSpec): void {
-  if (spec.host.startsWith("*.")) throw unsupported(spec, `wildcard host "${spec.host}"`, "name each host");
+  if (spec.host.startsWith("*."))
+    throw unsupported(spec, `wildcard host "${spec.host}"`, "name each host");
   if (spec.limits !== undefined) throw unsupported(spec, "limits", "remove it");
 }
 
 /** A valid setting that nothing would enforce. */
-export function unsupported(from: { readonly from: { readonly file: string; readonly line: number; readonly column: number } }, what: string, remedy: string): ManifestError {
+export function unsupported(
+  from: {
+    readonly from: { readonly file: string; readonly line: number; readonly column: number };
+  },
+  what: string,
+  remedy: string,
+): ManifestError {
   const { file, line, column } = from.from;
-  return new ManifestError("manifest.unsupported", `${what} is not enforced by this version, so it is refused`, {
-    hint: `edit ${file}:${line}: ${remedy}`,
-    issues: [{ file, line, column, path: what, message: "not enforced by this version", hint: remedy }],
-  });
+  return new ManifestError(
+    "manifest.unsupported",
+    `${what} is not enforced by this version, so it is refused`,
+    {
+      hint: `edit ${file}:${line}: ${remedy}`,
+      issues: [
+        { file, line, column, path: what, message: "not enforced by this version", hint: remedy },
+      ],
+    },
+  );
 }
 
 function addAllowed(routes: Route[], text: string): void {
   const parsed = parseAuthority(text, "https");
   if (!parsed.ok || parsed.authority.kind !== "name") {
-    throw new UsageError("usage.invalid", `--allow "${text}" is not a host: a name with an optional port is expected`, {
-      hint: "for example --allow registry.example.com or --allow registry.example.com:8443",
-    });
+    throw new UsageError(
+      "usage.invalid",
+      `--allow "${text}" is not a host: a name with an optional port is expected`,
+      {
+        hint: "for example --allow registry.example.com or --allow registry.example.com:8443",
+      },
+    );
   }
   const port = text.includes(":") ? parsed.authority.port : undefined;
   const { host } = parsed.authority;

@@ -23,7 +23,10 @@ export interface SecretPorts {
 }
 
 /** Resolves every secret of a plan. Throws ManifestError, LaunchError or UsageError naming the variable, never the value. */
-export async function resolveSecrets(plans: readonly SecretPlan[], ports: SecretPorts): Promise<Secrets> {
+export async function resolveSecrets(
+  plans: readonly SecretPlan[],
+  ports: SecretPorts,
+): Promise<Secrets> {
   const secrets = new Map<string, Secret>();
   for (const plan of plans) {
     const value = await readValue(plan, ports);
@@ -35,12 +38,19 @@ export async function resolveSecrets(plans: readonly SecretPlan[], ports: Secret
 
 function checkValue(name: string, value: string): void {
   if (value === "") {
-    throw new ManifestError("manifest.missing-variable", `secret ${name} is empty; a value is expected`, {
-      hint: `set ${name} before starting the bottle`,
-    });
+    throw new ManifestError(
+      "manifest.missing-variable",
+      `secret ${name} is empty; a value is expected`,
+      {
+        hint: `set ${name} before starting the bottle`,
+      },
+    );
   }
   if (value.length > MAX_SECRET_BYTES || /[\0\r\n]/.test(value)) {
-    throw new ManifestError("manifest.secret-file", `secret ${name} cannot be used: it has several lines or is too long`);
+    throw new ManifestError(
+      "manifest.secret-file",
+      `secret ${name} cannot be used: it has several lines or is too long`,
+    );
   }
 }
 
@@ -63,15 +73,23 @@ async function readValue(plan: SecretPlan, ports: SecretPorts): Promise<string> 
 function fromEnvironment(name: string, env: SecretPorts["env"]): string {
   const value = env[name];
   if (value !== undefined) return value;
-  throw new ManifestError("manifest.missing-variable", `host variable ${name} is not set; the manifest names it`, {
-    hint: `export ${name}=… and start again`,
-  });
+  throw new ManifestError(
+    "manifest.missing-variable",
+    `host variable ${name} is not set; the manifest names it`,
+    {
+      hint: `export ${name}=… and start again`,
+    },
+  );
 }
 
 /** Reads a secret from a file that only its owner may read. Throws ManifestError `manifest.secret-file`. */
 async function readSecretFile(name: string, path: string): Promise<string> {
   const refuse = (why: string, hint?: string): ManifestError =>
-    new ManifestError("manifest.secret-file", `secret ${name} cannot be read from ${path}: ${why}`, { hint });
+    new ManifestError(
+      "manifest.secret-file",
+      `secret ${name} cannot be read from ${path}: ${why}`,
+      { hint },
+    );
   try {
     await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const info = await file.stat();
@@ -85,22 +103,41 @@ async function readSecretFile(name: string, path: string): Promise<string> {
   }
 }
 
-async function fromCommand(name: string, argv: readonly string[], ports: SecretPorts): Promise<string> {
+async function fromCommand(
+  name: string,
+  argv: readonly string[],
+  ports: SecretPorts,
+): Promise<string> {
   const env = definedOnly(ports.env);
-  const result = await ports.exec.run(argv, { env, timeoutMs: SECRET_COMMAND_MS, maxOutputBytes: MAX_SECRET_BYTES, name: argv[0] ?? name });
-  if (result.exitCode === 0) return result.stdout.toString("utf8").replace(/\r?\n$/, "");
-  throw new LaunchError("launch.secret-command", `the command for ${name} failed: "${argv[0]}" ended with ${result.exitCode ?? result.signal}`, {
-    hint: "run the command by hand to see its message",
+  const result = await ports.exec.run(argv, {
+    env,
+    timeoutMs: SECRET_COMMAND_MS,
+    maxOutputBytes: MAX_SECRET_BYTES,
+    name: argv[0] ?? name,
   });
+  if (result.exitCode === 0) return result.stdout.toString("utf8").replace(/\r?\n$/, "");
+  throw new LaunchError(
+    "launch.secret-command",
+    `the command for ${name} failed: "${argv[0]}" ended with ${result.exitCode ?? result.signal}`,
+    {
+      hint: "run the command by hand to see its message",
+    },
+  );
 }
 
 function definedOnly(env: SecretPorts["env"]): Record<string, string> {
-  return Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined));
+  return Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
 }
 
 async function fromPrompt(name: string, message: string, ports: SecretPorts): Promise<string> {
   if (ports.prompt !== undefined) return ports.prompt(message);
-  throw new UsageError("usage.not-a-terminal", `variable ${name} is asked for ("?"), and no terminal is attached`, {
-    hint: `write \${${name}} in the bottle file and export ${name}, or start from a terminal`,
-  });
+  throw new UsageError(
+    "usage.not-a-terminal",
+    `variable ${name} is asked for ("?"), and no terminal is attached`,
+    {
+      hint: `write \${${name}} in the bottle file and export ${name}, or start from a terminal`,
+    },
+  );
 }

@@ -8,7 +8,12 @@ import { type Clock, isoTime } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { HostPath } from "../base/ids.ts";
 import { openAuditLog } from "../protocol/audit-log.ts";
-import { compareTree, readSnapshot, type TreeSnapshot, writeSnapshot } from "../provision/work-kept.ts";
+import {
+  compareTree,
+  readSnapshot,
+  type TreeSnapshot,
+  writeSnapshot,
+} from "../provision/work-kept.ts";
 import type { RecordKeeper } from "./claim.ts";
 import type { BottlePlan } from "./plan.ts";
 
@@ -30,7 +35,8 @@ export interface WorkPaths {
 }
 
 export async function writeGiven(paths: WorkPaths, given: Given): Promise<void> {
-  if (given.workspace !== undefined) await writeSnapshot(join(paths.state, GIVEN_WORKSPACE), given.workspace);
+  if (given.workspace !== undefined)
+    await writeSnapshot(join(paths.state, GIVEN_WORKSPACE), given.workspace);
   await writeSnapshot(join(paths.state, GIVEN_HOME), given.home);
 }
 
@@ -43,7 +49,8 @@ export async function findWork(paths: WorkPaths): Promise<string | undefined> {
     const home = await readSnapshot(join(paths.state, GIVEN_HOME));
     if (home === undefined) return undefined;
     const workspace = await readSnapshot(join(paths.state, GIVEN_WORKSPACE));
-    const inWorkspace = workspace === undefined ? undefined : await compareTree(paths.workspace, workspace);
+    const inWorkspace =
+      workspace === undefined ? undefined : await compareTree(paths.workspace, workspace);
     if (inWorkspace !== undefined) return `the workspace changed: ${inWorkspace}`;
     const inHome = await compareTree(paths.guestHome, home);
     return inHome === undefined ? undefined : `the home changed: ${inHome}`;
@@ -71,7 +78,10 @@ export function closeAudit(plan: BottlePlan, keeper: RecordKeeper, clock: Clock)
   const audit = openAuditLog(plan.paths.audit, { bottle: plan.id, clock });
   using _open = { [Symbol.dispose]: () => audit.close() };
   const { exit_code, exit_signal } = keeper.record;
-  const how = exit_code === null && exit_signal === null ? "no agent ended" : `agent ended with ${exit_code ?? exit_signal}`;
+  const how =
+    exit_code === null && exit_signal === null
+      ? "no agent ended"
+      : `agent ended with ${exit_code ?? exit_signal}`;
   audit.append({ kind: "close", detail: how });
   const head = audit.head();
   keeper.auditHead = `${head.seq}:${head.hash}`;
@@ -84,7 +94,11 @@ export interface CloseRecordOptions {
 }
 
 /** Ends the record: removes the state, or keeps it with the reason. */
-export async function closeRecord(plan: BottlePlan, keeper: RecordKeeper, options: CloseRecordOptions): Promise<void> {
+export async function closeRecord(
+  plan: BottlePlan,
+  keeper: RecordKeeper,
+  options: CloseRecordOptions,
+): Promise<void> {
   const why = options.isAbandoned ? undefined : await reasonToKeep(plan, keeper);
   if (why === undefined) return removeState(plan.paths.state);
   await preserve(plan.paths.preserve, why);

@@ -99,7 +99,9 @@ export async function openBottle(plan: BottlePlan, options: OpenOptions): Promis
     backend: options.backend ?? (await openBackend(plan.backend)),
     bundleHost: options.bundleHost ?? createProcessBundleHost(),
   };
-  const secrets = options.secrets ?? (await resolveSecrets(plan.secrets, { exec, env: options.env, prompt: options.prompt }));
+  const secrets =
+    options.secrets ??
+    (await resolveSecrets(plan.secrets, { exec, env: options.env, prompt: options.prompt }));
   await sweep(plan, ports);
   return launch(plan, {
     ports,
@@ -115,7 +117,9 @@ export async function openBottle(plan: BottlePlan, options: OpenOptions): Promis
 async function sweep(plan: BottlePlan, ports: LaunchPorts): Promise<void> {
   try {
     const leftovers = await findLeftovers(plan.home);
-    for (const item of leftovers.filter(({ backend }) => backend === plan.backend || backend === "")) {
+    for (const item of leftovers.filter(
+      ({ backend }) => backend === plan.backend || backend === "",
+    )) {
       await reap(item, plan.home, ports);
     }
     for (const directory of await findOrphanRuns(plan.home)) await removeOrphanRun(directory);

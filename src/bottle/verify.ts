@@ -28,7 +28,11 @@ export async function verifyIsolation(guest: Guest): Promise<void> {
   if (interfaces !== "lo") throw notIsolated(`it has the network interfaces ${interfaces}`);
   await using scope = new Scope();
   const hostPort = await listenOnHost(scope);
-  const targets = [...OUTSIDE, { host: "127.0.0.1", port: hostPort }, { host: "::1", port: hostPort }];
+  const targets = [
+    ...OUTSIDE,
+    { host: "127.0.0.1", port: hostPort },
+    { host: "::1", port: hostPort },
+  ];
   await Promise.all(targets.map((target) => expectBlocked(guest, target)));
 }
 
@@ -44,9 +48,13 @@ async function listenOnHost(scope: Scope): Promise<number> {
   return typeof address === "object" && address !== null ? address.port : 0;
 }
 
-async function expectBlocked(guest: Guest, target: { readonly host: string; readonly port: number }): Promise<void> {
+async function expectBlocked(
+  guest: Guest,
+  target: { readonly host: string; readonly port: number },
+): Promise<void> {
   const answer = await guest.probe({ type: "tcp", ...target, timeoutMs: OUTSIDE_PROBE_MS });
-  if (!BLOCKED.has(answer)) throw notIsolated(`a connection to ${target.host}:${target.port} ended with "${answer}"`);
+  if (!BLOCKED.has(answer))
+    throw notIsolated(`a connection to ${target.host}:${target.port} ended with "${answer}"`);
 }
 
 function notIsolated(what: string): LaunchError {
@@ -61,10 +69,14 @@ export async function verifyDoors(plan: BottlePlan, guest: Guest): Promise<void>
     plan.guest.doors.map(async (door) => {
       const answer = await guest.probe({ type: "door", port: door.port, timeoutMs: DOOR_PROBE_MS });
       if (answer === "connected") return;
-      throw new LaunchError("launch.door", `door ${door.name} does not answer from inside the guest: "${answer}"`, {
-        hint: "see bot-bottle logs, then run bot-bottle doctor",
-        details: { door: door.name, port: door.port },
-      });
+      throw new LaunchError(
+        "launch.door",
+        `door ${door.name} does not answer from inside the guest: "${answer}"`,
+        {
+          hint: "see bot-bottle logs, then run bot-bottle doctor",
+          details: { door: door.name, port: door.port },
+        },
+      );
     }),
   );
 }

@@ -85,9 +85,13 @@ function openTerminal(): number {
   try {
     return openSync("/dev/tty", "r+");
   } catch (cause) {
-    throw new UsageError("usage.not-a-terminal", "an answer is needed, and no terminal is attached", {
-      cause,
-    });
+    throw new UsageError(
+      "usage.not-a-terminal",
+      "an answer is needed, and no terminal is attached",
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -95,7 +99,8 @@ async function readHidden(terminal: ReadStream): Promise<string> {
   let text = "";
   for await (const chunk of terminal) {
     for (const character of String(chunk)) {
-      if (character === "\u0003") throw new CancelledError("stopped by SIGINT", { signal: "SIGINT" });
+      if (character === "\u0003")
+        throw new CancelledError("stopped by SIGINT", { signal: "SIGINT" });
       if (character === "\r" || character === "\n" || character === "\u0004") return text;
       text = character === "\u007f" || character === "\b" ? text.slice(0, -1) : text + character;
     }

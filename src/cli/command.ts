@@ -13,6 +13,7 @@ export interface FlagSpec {
   readonly choices?: readonly string[];
 }
 
+/** One positional argument. */
 export interface ArgumentSpec {
   readonly name: string;
   readonly summary: string;
@@ -23,6 +24,7 @@ export interface ArgumentSpec {
   readonly completes?: "agent" | "bottle" | "file";
 }
 
+/** One line that works as it stands, and what it does. */
 export interface ExampleSpec {
   readonly command: string;
   readonly explanation: string;
@@ -46,6 +48,7 @@ export interface CommandIo {
   readonly onStep?: (step: string) => void | Promise<void>;
 }
 
+/** One command: everything that help, parsing and completion need, and what it does. */
 export interface Command {
   readonly name: string;
   readonly summary: string;
@@ -57,6 +60,8 @@ export interface Command {
   readonly passesStatus?: boolean;
   /** Accepts `-- argv…`. */
   readonly acceptsRest?: boolean;
+  /** A signal may end it at any point: it owns nothing that must be closed. Others watch `io.signal` themselves. */
+  readonly isInterruptible?: boolean;
   /** Returns the exit status. */
   run(parsed: ParsedArgs, io: CommandIo): Promise<number>;
 }

@@ -26,10 +26,21 @@ export type DetachedAnswer =
   | { readonly kind: "failed"; readonly status: number; readonly text: string };
 
 /** Variables the detached owner keeps. */
-const OWNER_VARIABLES = ["PATH", "HOME", "BOT_BOTTLE_HOME", "XDG_RUNTIME_DIR", "BOT_BOTTLE_DEBUG"] as const;
+const OWNER_VARIABLES = [
+  "PATH",
+  "HOME",
+  "BOT_BOTTLE_HOME",
+  "XDG_RUNTIME_DIR",
+  "BOT_BOTTLE_DEBUG",
+] as const;
 
 /** Starts the detached owner and waits until its agent runs. Returns the exit status. */
-export async function detach(plan: BottlePlan, secrets: Secrets, io: CommandIo, eventsFile: string | undefined): Promise<number> {
+export async function detach(
+  plan: BottlePlan,
+  secrets: Secrets,
+  io: CommandIo,
+  eventsFile: string | undefined,
+): Promise<number> {
   await mkdir(plan.home.home, { recursive: true, mode: 0o700 });
   const exec = createExec();
   const child = await exec.start([process.execPath, ownerEntry(), "__owner"], {
@@ -38,8 +49,15 @@ export async function detach(plan: BottlePlan, secrets: Secrets, io: CommandIo, 
     placement: "session",
     name: "owner",
   });
-  const values = [...secrets].map(([slot, secret]) => [slot, { name: secret.name, value: secret.reveal() }]);
-  const start = { plan, secrets: Object.fromEntries(values) as DetachedStart["secrets"], eventsFile } satisfies DetachedStart;
+  const values = [...secrets].map(([slot, secret]) => [
+    slot,
+    { name: secret.name, value: secret.reveal() },
+  ]);
+  const start = {
+    plan,
+    secrets: Object.fromEntries(values) as DetachedStart["secrets"],
+    eventsFile,
+  } satisfies DetachedStart;
   child.stdin?.end(JSON.stringify(start));
   if (child.stdout === undefined) throw new BugError("the detached owner has no stdout");
   const answer = await readAnswer(child.stdout);
@@ -48,7 +66,9 @@ export async function detach(plan: BottlePlan, secrets: Secrets, io: CommandIo, 
     return answer.status;
   }
   io.output.print(answer.slug);
-  io.output.note(`bot-bottle: running in the background (pid ${answer.pid}); stop it with bot-bottle stop ${answer.slug}`);
+  io.output.note(
+    `bot-bottle: running in the background (pid ${answer.pid}); stop it with bot-bottle stop ${answer.slug}`,
+  );
   return 0;
 }
 
@@ -75,7 +95,9 @@ async function readAnswer(stdout: Readable): Promise<DetachedAnswer> {
   stdout.destroy();
   const answer = parseAnswer(lines[0]);
   if (answer !== undefined) return answer;
-  throw new LaunchError("launch.agent", "the detached owner ended before its agent ran", { hint: "start it without --detach to see why" });
+  throw new LaunchError("launch.agent", "the detached owner ended before its agent ran", {
+    hint: "start it without --detach to see why",
+  });
 }
 
 function parseAnswer(line: string | undefined): DetachedAnswer | undefined {

@@ -24,9 +24,15 @@ export function readEnv(all: NodeJS.ProcessEnv, isTerminal: boolean): CliEnv {
   const userHome = parseHostPath(homedir());
   const given = all["BOT_BOTTLE_HOME"];
   if (given !== undefined && given !== "" && !given.startsWith("/")) {
-    throw new UsageError("usage.invalid", `BOT_BOTTLE_HOME "${given}" is relative; an absolute path is expected`);
+    throw new UsageError(
+      "usage.invalid",
+      `BOT_BOTTLE_HOME "${given}" is relative; an absolute path is expected`,
+    );
   }
-  const home = given === undefined || given === "" ? join(userHome, HOME_DIRECTORY) : given.replace(/\/+$/, "");
+  const home =
+    given === undefined || given === ""
+      ? join(userHome, HOME_DIRECTORY)
+      : given.replace(/\/+$/, "");
   return {
     home: homePaths(parseHostPath(home)),
     userHome,

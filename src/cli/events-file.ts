@@ -10,8 +10,12 @@ export interface EventsFile extends AsyncDisposable {
 }
 
 /** Opens the file for appending and follows the hub until it ends. Throws UsageError when it cannot be opened. */
-export async function openEventsFile(path: string | undefined, events: EventHub): Promise<EventsFile> {
-  if (path === undefined) return { flush: () => Promise.resolve(), [Symbol.asyncDispose]: () => Promise.resolve() };
+export async function openEventsFile(
+  path: string | undefined,
+  events: EventHub,
+): Promise<EventsFile> {
+  if (path === undefined)
+    return { flush: () => Promise.resolve(), [Symbol.asyncDispose]: () => Promise.resolve() };
   const fd = openForAppend(path);
   const following = follow(fd, events);
   return {
@@ -28,7 +32,11 @@ function openForAppend(path: string): number {
   try {
     return openSync(path, "a", 0o600);
   } catch (error) {
-    throw new UsageError("usage.path", `--events "${path}" cannot be opened: ${systemCode(error) ?? "unknown"}`, { cause: error });
+    throw new UsageError(
+      "usage.path",
+      `--events "${path}" cannot be opened: ${systemCode(error) ?? "unknown"}`,
+      { cause: error },
+    );
   }
 }
 

@@ -1,14 +1,7 @@
 /** The one funnel: turns any thrown thing into text on stderr or JSON, and into an exit status. */
 import { constants } from "node:os";
 import { EXIT_OWN_FAILURE, EXIT_STATUS } from "../base/error-codes.ts";
-import {
-  BottleError,
-  BugError,
-  CancelledError,
-  ManifestError,
-  messageOf,
-  systemCode,
-} from "../base/errors.ts";
+import { BottleError, BugError, CancelledError, ManifestError, messageOf } from "../base/errors.ts";
 import type { ExitStatus } from "../process/exec.ts";
 import { cleanText } from "./clean-text.ts";
 import type { Output } from "./output.ts";
@@ -47,8 +40,6 @@ const SHOWN_DETAILS = ["stderr", "log", "warnings"] as const;
 
 /** Prints a failure and returns the exit status. */
 export function reportFailure(thrown: unknown, output: Output, options: FailureOptions): number {
-  // Whoever read our output has left: that is no failure, and nobody is there to be told.
-  if (systemCode(thrown) === "EPIPE") return signalStatus("SIGPIPE");
   const error =
     thrown instanceof BottleError ? thrown : new BugError(messageOf(thrown), { cause: thrown });
   const status = failureStatus(error, options.passesStatus);

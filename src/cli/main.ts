@@ -108,10 +108,21 @@ async function runCommand(
     ...(hooks.onStep === undefined ? {} : { onStep: hooks.onStep }),
   };
   try {
-    return await command.run(parsed.args, io);
+    const running = command.run(parsed.args, io);
+    return await (command.isInterruptible === true
+      ? untilAborted(running, cancel.signal)
+      : running);
   } finally {
     stopListening();
   }
+}
+
+/** The work's result, or the signal's reason as soon as there is one: what is left of the work ends with the process. */
+function untilAborted(work: Promise<number>, signal: AbortSignal): Promise<number> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    work.then(resolve, reject);
+  });
 }
 
 function listenForSignals(cancel: AbortController): () => void {
@@ -138,5 +149,6 @@ if (import.meta.main) {
   enableCompileCache();
   const argv = process.argv.slice(2);
   catchTheUncaught(argv);
-  process.exitCode = await runCli(argv);
+  // What a command left open, such as a half-read stdin, must not keep the process; all output is written by now.
+  process.exit(await runCli(argv));
 }

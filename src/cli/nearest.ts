@@ -5,7 +5,11 @@ export function nearest(name: string, names: readonly string[]): string | undefi
   let best: { readonly name: string; readonly distance: number } | undefined;
   for (const candidate of names) {
     const distance = editDistance(name.slice(0, 64), candidate);
-    if (distance <= Math.max(2, candidate.length / 3) && (best === undefined || distance < best.distance)) best = { name: candidate, distance };
+    if (
+      distance <= Math.max(2, candidate.length / 3) &&
+      (best === undefined || distance < best.distance)
+    )
+      best = { name: candidate, distance };
   }
   return best?.name;
 }
@@ -16,7 +20,13 @@ function editDistance(a: string, b: string): number {
     const current = [row];
     for (let column = 1; column <= b.length; column += 1) {
       const isSame = a[row - 1] === b[column - 1];
-      current.push(Math.min((current[column - 1] ?? 0) + 1, (previous[column] ?? 0) + 1, (previous[column - 1] ?? 0) + (isSame ? 0 : 1)));
+      current.push(
+        Math.min(
+          (current[column - 1] ?? 0) + 1,
+          (previous[column] ?? 0) + 1,
+          (previous[column - 1] ?? 0) + (isSame ? 0 : 1),
+        ),
+      );
     }
     previous = current;
   }

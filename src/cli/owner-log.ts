@@ -23,7 +23,11 @@ export function openOwnerLog(plan: BottlePlan, debug: readonly string[]): Logger
 
 function appendAll(file: string, lines: readonly string[]): boolean {
   try {
-    const fd = openSync(file, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+    const fd = openSync(
+      file,
+      constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW,
+      0o600,
+    );
     try {
       writeSync(fd, lines.join(""));
     } finally {

@@ -4,7 +4,9 @@ import { UsageError } from "../base/errors.ts";
 import type { Command, FlagSpec, ParsedArgs } from "./command.ts";
 import type { Output } from "./output.ts";
 
-export type ParseResult = { readonly kind: "args"; readonly args: ParsedArgs } | { readonly kind: "help"; readonly text: string };
+export type ParseResult =
+  | { readonly kind: "args"; readonly args: ParsedArgs }
+  | { readonly kind: "help"; readonly text: string };
 
 /** Parses argv. What follows the first `--` is kept apart untouched. Throws UsageError. */
 export function parseArgs(command: Command, argv: readonly string[], output: Output): ParseResult {
@@ -12,15 +14,21 @@ export function parseArgs(command: Command, argv: readonly string[], output: Out
   const own = end === -1 ? argv : argv.slice(0, end);
   const rest = end === -1 ? undefined : argv.slice(end + 1);
   if (rest !== undefined && command.acceptsRest !== true) {
-    throw new UsageError("usage.invalid", `${command.name} takes nothing after "--"`, { hint: helpHint(command) });
+    throw new UsageError("usage.invalid", `${command.name} takes nothing after "--"`, {
+      hint: helpHint(command),
+    });
   }
   const parser = createParser(command);
-  if (own.includes("--help") || own.includes("-h")) return { kind: "help", text: renderHelp(command, parser, output) };
+  if (own.includes("--help") || own.includes("-h"))
+    return { kind: "help", text: renderHelp(command, parser, output) };
   try {
     parser.parse([...own], { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    const message = error.message.replace(/^error: /, "").replace(/\.$/, "").replace(/\n\(Did you mean (.*)\?\)/, "; did you mean $1");
+    const message = error.message
+      .replace(/^error: /, "")
+      .replace(/\.$/, "")
+      .replace(/\n\(Did you mean (.*)\?\)/, "; did you mean $1");
     throw new UsageError("usage.invalid", message, { hint: helpHint(command), cause: error });
   }
   return { kind: "args", args: { flags: flagValues(command, parser), args: parser.args, rest } };
@@ -33,7 +41,9 @@ function helpHint(command: Command): string {
 function createParser(command: Command): Parser {
   const parser = new Parser(`bot-bottle ${command.name}`);
   parser.exitOverride().configureOutput({ writeOut: () => undefined, writeErr: () => undefined });
-  parser.helpOption("-h, --help", "show this help").description(command.description ?? command.summary);
+  parser
+    .helpOption("-h, --help", "show this help")
+    .description(command.description ?? command.summary);
   for (const flag of command.flags) parser.addOption(createOption(flag));
   for (const arg of command.args) {
     const text = `${arg.name}${arg.isVariadic === true ? "..." : ""}`;
@@ -50,13 +60,16 @@ function createOption(flag: FlagSpec): Option {
   const value = flag.value === undefined ? "" : ` <${flag.value}>`;
   const option = new Option(`${short}--${flag.name}${value}`, flag.summary);
   if (flag.choices !== undefined) option.choices([...flag.choices]);
-  if (flag.isRepeatable === true) option.argParser((next: string, all: readonly string[] = []) => [...all, next]);
+  if (flag.isRepeatable === true)
+    option.argParser((next: string, all: readonly string[] = []) => [...all, next]);
   return option;
 }
 
 function flagValues(command: Command, parser: Parser): ParsedArgs["flags"] {
   const values: Record<string, unknown> = parser.opts();
-  return Object.fromEntries(command.flags.map((flag) => [flag.name, flagValue(values[camelCase(flag.name)])]));
+  return Object.fromEntries(
+    command.flags.map((flag) => [flag.name, flagValue(values[camelCase(flag.name)])]),
+  );
 }
 
 function flagValue(value: unknown): string | boolean | readonly string[] | undefined {
@@ -69,7 +82,9 @@ function camelCase(name: string): string {
 }
 
 function renderHelp(command: Command, parser: Parser, output: Output): string {
-  const examples = command.examples.map(({ command: line, explanation }) => `  ${line}\n      ${output.color.dim(explanation)}`);
+  const examples = command.examples.map(
+    ({ command: line, explanation }) => `  ${line}\n      ${output.color.dim(explanation)}`,
+  );
   const help = parser.helpInformation().trimEnd();
   return examples.length === 0 ? help : `${help}\n\nExamples:\n${examples.join("\n")}`;
 }

@@ -21,8 +21,17 @@ export function describePlan(plan: BottlePlan): unknown {
     workspace: plan.workspace,
     env_names: envNames(plan),
     env: visibleEnv(plan),
-    secrets: plan.secrets.map(({ slot, source, guestVariable }) => ({ slot, from: source.kind, name: source.name, guest_variable: guestVariable })),
-    egress: { routes: plan.policy.routes, resolve: plan.policy.resolve, upstream_ca: plan.upstreamCaFiles },
+    secrets: plan.secrets.map(({ slot, source, guestVariable }) => ({
+      slot,
+      from: source.kind,
+      name: source.name,
+      guest_variable: guestVariable,
+    })),
+    egress: {
+      routes: plan.policy.routes,
+      resolve: plan.policy.resolve,
+      upstream_ca: plan.upstreamCaFiles,
+    },
     doors: plan.guest.doors,
     mounts: plan.guest.mounts,
     limits: plan.guest.limits,
@@ -40,25 +49,38 @@ function visibleEnv(plan: BottlePlan): Record<string, string> {
 }
 
 function envNames(plan: BottlePlan): string[] {
-  const given = plan.secrets.flatMap(({ guestVariable, source }) => (guestVariable === undefined || source.kind === "generated" ? [] : [guestVariable]));
+  const given = plan.secrets.flatMap(({ guestVariable, source }) =>
+    guestVariable === undefined || source.kind === "generated" ? [] : [guestVariable],
+  );
   return [...Object.keys(visibleEnv(plan)), ...given].sort();
 }
 
 /** The summary for people. */
 export function renderPreflight(plan: BottlePlan, color: Palette): string {
   const row = (name: string, text: string): string => `  ${color.dim(name.padEnd(11))}${text}`;
-  const given = plan.secrets.flatMap(({ guestVariable, source }) => (guestVariable === undefined || source.kind === "generated" ? [] : [guestVariable]));
+  const given = plan.secrets.flatMap(({ guestVariable, source }) =>
+    guestVariable === undefined || source.kind === "generated" ? [] : [guestVariable],
+  );
   const routes = plan.policy.routes.map((route) => explainRoute(route));
   const rows = [
     `${color.bold(plan.id)}: ${plan.agentName} (${plan.provider}) in ${plan.bottleNames.join(" + ")}`,
     row("backend", `${plan.backend}, attachment ${plan.attachment}`),
     row("runs", plan.agent.argv.join(" ")),
-    row("workspace", plan.workspace === undefined ? "none" : `a copy of ${plan.workspace.hostSource}`),
+    row(
+      "workspace",
+      plan.workspace === undefined ? "none" : `a copy of ${plan.workspace.hostSource}`,
+    ),
     row("reaches", routes[0] ?? "no host"),
     ...routes.slice(1).map((route) => row("", route)),
-    ...(given.length === 0 ? [] : [row("given", `${given.join(", ")} ${color.yellow("(the guest has these values)")}`)]),
-    ...(plan.skills.length === 0 ? [] : [row("skills", plan.skills.map((skill) => skill.name).join(", "))]),
-    ...plan.guest.mounts.map((mount) => row("mount", `${mount.hostPath} on ${mount.guestPath}, read-only`)),
+    ...(given.length === 0
+      ? []
+      : [row("given", `${given.join(", ")} ${color.yellow("(the guest has these values)")}`)]),
+    ...(plan.skills.length === 0
+      ? []
+      : [row("skills", plan.skills.map((skill) => skill.name).join(", "))]),
+    ...plan.guest.mounts.map((mount) =>
+      row("mount", `${mount.hostPath} on ${mount.guestPath}, read-only`),
+    ),
     ...plan.notes.map((note) => row("note", note)),
   ];
   return rows.join("\n");

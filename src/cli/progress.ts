@@ -25,7 +25,13 @@ export async function followProgress(events: EventHub, output: Output): Promise<
   for await (const event of events.subscribe()) {
     if (event.kind === "step") {
       clearTimeout(timer);
-      timer = event.step === "running" ? undefined : setTimeout(() => output.progress(`bot-bottle: ${STEP_TEXT[event.step]} …`), SLOW_STEP_MS);
+      timer =
+        event.step === "running"
+          ? undefined
+          : setTimeout(
+              () => output.progress(`bot-bottle: ${STEP_TEXT[event.step]} …`),
+              SLOW_STEP_MS,
+            );
       timer?.unref();
     } else sayEvent(event, output);
   }
@@ -34,5 +40,6 @@ export async function followProgress(events: EventHub, output: Output): Promise<
 
 function sayEvent(event: BottleEvent, output: Output): void {
   if (event.kind === "progress") output.progress(`bot-bottle: ${event.detail}`);
-  if (event.kind === "bundle-restarted") output.note(output.color.yellow(`bot-bottle: the bundle was restarted: ${event.reason}`));
+  if (event.kind === "bundle-restarted")
+    output.note(output.color.yellow(`bot-bottle: the bundle was restarted: ${event.reason}`));
 }

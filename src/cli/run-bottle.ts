@@ -29,7 +29,11 @@ export interface RunOptions {
 const STOP_GRACE_MS = 5_000;
 
 /** Runs the plan's agent to its end and returns the exit status. */
-export async function runBottle(plan: BottlePlan, secrets: Secrets, options: RunOptions): Promise<number> {
+export async function runBottle(
+  plan: BottlePlan,
+  secrets: Secrets,
+  options: RunOptions,
+): Promise<number> {
   const { io } = options;
   const killSet = createKillSet();
   using _killSet = installKillSet(killSet);
@@ -41,7 +45,11 @@ export async function runBottle(plan: BottlePlan, secrets: Secrets, options: Run
   // A bottle without a watcher never sees our descriptors.
   const stdioDir = await mkdtemp(join(tmpdir(), "bot-bottle-stdio-"));
   try {
-    await using stdio = await openSafeStdio({ dir: stdioDir, exec, searchPath: io.env.all["PATH"] ?? "" });
+    await using stdio = await openSafeStdio({
+      dir: stdioDir,
+      exec,
+      searchPath: io.env.all["PATH"] ?? "",
+    });
     await rm(stdioDir, { recursive: true, force: true });
     const bottle = await openBottle(plan, {
       env: io.env.all,
@@ -67,7 +75,9 @@ export async function runBottle(plan: BottlePlan, secrets: Secrets, options: Run
   }
 }
 
-type Outcome = { readonly kind: "status"; readonly status: number } | { readonly kind: "fault"; readonly error: unknown };
+type Outcome =
+  | { readonly kind: "status"; readonly status: number }
+  | { readonly kind: "fault"; readonly error: unknown };
 
 async function ownBottle(bottle: Bottle, options: RunOptions): Promise<Outcome> {
   const { io } = options;
@@ -93,7 +103,8 @@ async function startAgent(bottle: Bottle, openLog: RunOptions["openLog"]): Promi
   const fd = openLog(bottle);
   const session = await bottle.execAgent({ stdio: "pipe" });
   session.stdin?.end();
-  for (const stream of [session.stdout, session.stderr]) stream?.on("data", (chunk: Uint8Array) => writeSync(fd, chunk));
+  for (const stream of [session.stdout, session.stderr])
+    stream?.on("data", (chunk: Uint8Array) => writeSync(fd, chunk));
   void session.exited.then(
     () => closeSync(fd),
     () => closeSync(fd),
@@ -103,10 +114,14 @@ async function startAgent(bottle: Bottle, openLog: RunOptions["openLog"]): Promi
 
 async function waitForEnd(bottle: Bottle, session: Session, options: RunOptions): Promise<Outcome> {
   const stopped = Promise.withResolvers<Outcome>();
-  const stopListening = forwardSignals(bottle, session, { isHeadless: options.isHeadless, onStop: (outcome) => stopped.resolve(outcome) });
+  const stopListening = forwardSignals(bottle, session, {
+    isHeadless: options.isHeadless,
+    onStop: (outcome) => stopped.resolve(outcome),
+  });
   const exited = session.exited.then(
     (exit: ExitStatus): Outcome => ({ kind: "status", status: statusOf(exit) }),
-    (error: unknown): Promise<Outcome> => bottle.closed.then((report) => ({ kind: "fault", error: report.fault ?? error })),
+    (error: unknown): Promise<Outcome> =>
+      bottle.closed.then((report) => ({ kind: "fault", error: report.fault ?? error })),
   );
   const closed = bottle.closed.then((report): Outcome => faultOf(report));
   try {
@@ -130,11 +145,16 @@ interface SignalOptions {
  * A terminal's Ctrl-C reaches the agent by itself; elsewhere SIGINT is passed on, and the second one ends the bottle at once.
  * SIGTERM asks the agent to end and closes the bottle after a grace; SIGHUP closes it: the terminal is gone.
  */
-function forwardSignals(bottle: Bottle, session: Session, { isHeadless, onStop }: SignalOptions): () => void {
+function forwardSignals(
+  bottle: Bottle,
+  session: Session,
+  { isHeadless, onStop }: SignalOptions,
+): () => void {
   let interrupts = 0;
   let grace: NodeJS.Timeout | undefined;
   const isShared = bottle.plan.guest.terminal === "shared";
-  const stop = (signal: NodeJS.Signals): void => onStop({ kind: "status", status: signalStatus(signal) });
+  const stop = (signal: NodeJS.Signals): void =>
+    onStop({ kind: "status", status: signalStatus(signal) });
   const onInterrupt = (): void => {
     interrupts += 1;
     if (interrupts > 1 && isHeadless) stop("SIGINT");
@@ -157,11 +177,12 @@ function forwardSignals(bottle: Bottle, session: Session, { isHeadless, onStop }
 
 function sayEnd(plan: BottlePlan, report: CloseReport, { output }: CommandIo): void {
   const { color } = output;
-  for (const failure of report.failures) output.note(color.yellow(`bot-bottle: left over: ${failure.label}; run bot-bottle cleanup`));
-  if (report.auditHead !== undefined) output.note(color.dim(`bot-bottle: audit log ends at ${report.auditHead}`));
+  for (const failure of report.failures)
+    output.note(color.yellow(`bot-bottle: left over: ${failure.label}; run bot-bottle cleanup`));
+  if (report.auditHead !== undefined)
+    output.note(color.dim(`bot-bottle: audit log ends at ${report.auditHead}`));
   if (report.kept === undefined) return;
   output.note(`bot-bottle: work kept: ${report.kept}`);
   const from = plan.workspace === undefined ? plan.guest.guestHome : plan.workspace.guestPath;
   output.note(`  bot-bottle cp ${plan.id}:${from} ./${plan.id}`);
 }
-

@@ -21,7 +21,10 @@ interface InstallPorts {
 }
 
 /** Installs the agent if needed; returns the variable that names its program, for planning. */
-export async function installAgent(agent: DemoAgent, ports: InstallPorts): Promise<Readonly<Record<string, string>>> {
+export async function installAgent(
+  agent: DemoAgent,
+  ports: InstallPorts,
+): Promise<Readonly<Record<string, string>>> {
   if (agent === "scripted") return {};
   const { variable, bin, title } = PROGRAMS[agent];
   const given = ports.env[variable];
@@ -42,19 +45,32 @@ function findFolders(env: InstallPorts["env"]): { script: string; folder: string
     if (!existsSync(script)) continue;
     const isCheckout = existsSync(join(root, "bin", "bot-bottle"));
     const cache = env["BOT_BOTTLE_HOME"] ?? join(env["HOME"] ?? "/tmp", ".bot-bottle");
-    return { script, folder: isCheckout ? join(root, ".tools", "agents") : join(cache, "cache", "agents") };
+    return {
+      script,
+      folder: isCheckout ? join(root, ".tools", "agents") : join(cache, "cache", "agents"),
+    };
   }
   throw new HostError("host.agent-missing", `the pins of the agents were not found near ${here}`);
 }
 
-async function install(what: { script: string; folder: string; title: string }, { exec, env, say }: InstallPorts): Promise<void> {
+async function install(
+  what: { script: string; folder: string; title: string },
+  { exec, env, say }: InstallPorts,
+): Promise<void> {
   const npm = await findBinary("npm", env["PATH"] ?? "");
-  if (npm === undefined) throw new HostError("host.binary-missing", "npm is not on PATH", { hint: "install npm, or name the agent's program" });
+  if (npm === undefined)
+    throw new HostError("host.binary-missing", "npm is not on PATH", {
+      hint: "install npm, or name the agent's program",
+    });
   say(`installing ${what.title}, pinned, into ${what.folder} (once; this takes a minute)`);
   const result = await exec.run(["/bin/sh", what.script, what.folder], {
-    env: Object.fromEntries(Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))) as Record<string, string>,
+    env: Object.fromEntries(
+      Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+    ) as Record<string, string>,
     timeoutMs: INSTALL_MS,
   });
   if (result.exitCode === 0) return;
-  throw new LaunchError("launch.agent", `npm could not install ${what.title}`, { details: { stderr: result.stderr.toString("utf8").split("\n").slice(-12) } });
+  throw new LaunchError("launch.agent", `npm could not install ${what.title}`, {
+    details: { stderr: result.stderr.toString("utf8").split("\n").slice(-12) },
+  });
 }

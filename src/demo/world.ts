@@ -69,39 +69,70 @@ export async function openWorld(scope: Scope, options: WorldOptions): Promise<De
     DEMO_MODEL_TOKEN: `demo-real-token-model-${randomBytes(12).toString("hex")}`,
     DEMO_PLANTED_SECRET: `planted-${randomBytes(18).toString("base64url")}`,
   };
-  const authority = createAuthority({ commonName: "bot-bottle demo upstreams", now: systemClock.now() });
+  const authority = createAuthority({
+    commonName: "bot-bottle demo upstreams",
+    now: systemClock.now(),
+  });
   const minter = createLeafMinter({ ...authority, now: () => systemClock.now() });
   const seen: SinkRequest[] = [];
   const api = await openApi(scope, minter, { token: secrets.DEMO_API_TOKEN, seen });
   const model = await openModel(scope, minter, options, secrets.DEMO_MODEL_TOKEN);
-  const home = await writeHome(root, options.examples, authority.certificatePem, { api, model: model?.port ?? 1 });
+  const home = await writeHome(root, options.examples, authority.certificatePem, {
+    api,
+    model: model?.port ?? 1,
+  });
   const repository = await openRepository(root, options);
-  const given = options.withoutInjection ? { ...secrets, DEMO_MODEL_TOKEN: "an-invalid-model-token" } : secrets;
+  const given = options.withoutInjection
+    ? { ...secrets, DEMO_MODEL_TOKEN: "an-invalid-model-token" }
+    : secrets;
   return { home, repository, secrets: given, seen, model };
 }
 
-async function openApi(scope: Scope, minter: LeafMinter, state: { token: string; seen: SinkRequest[] }): Promise<number> {
+async function openApi(
+  scope: Scope,
+  minter: LeafMinter,
+  state: { token: string; seen: SinkRequest[] },
+): Promise<number> {
   const leaf = minter.mint("api.demo.test");
-  const server = createServer({ cert: leaf.certPem, key: leaf.keyPem }, (request, response) => void answer(request, response, state));
+  const server = createServer(
+    { cert: leaf.certPem, key: leaf.keyPem },
+    (request, response) => void answer(request, response, state),
+  );
   scope.defer("demo API", () => closeServer(server));
   return listen(server);
 }
 
-async function answer(request: IncomingMessage, response: ServerResponse, state: { token: string; seen: SinkRequest[] }): Promise<void> {
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  state: { token: string; seen: SinkRequest[] },
+): Promise<void> {
   let body = "";
   for await (const chunk of request) if (body.length < MAX_BODY_BYTES) body += String(chunk);
   const hasRealToken = request.headers.authorization === `Bearer ${state.token}`;
   state.seen.push({ method: request.method ?? "", path: request.url ?? "", hasRealToken, body });
   response.writeHead(hasRealToken ? 200 : 401, { "content-type": "application/json" });
-  response.end(JSON.stringify(hasRealToken ? { user: "demo", scopes: ["notes:write"] } : { error: "no valid token" }));
+  response.end(
+    JSON.stringify(
+      hasRealToken ? { user: "demo", scopes: ["notes:write"] } : { error: "no valid token" },
+    ),
+  );
 }
 
-async function openModel(scope: Scope, minter: LeafMinter, options: WorldOptions, credential: string): Promise<FakeModelApi | undefined> {
+async function openModel(
+  scope: Scope,
+  minter: LeafMinter,
+  options: WorldOptions,
+  credential: string,
+): Promise<FakeModelApi | undefined> {
   if (options.agent === "scripted") return undefined;
   const isClaude = options.agent === "claude";
   const leaf = minter.mint(isClaude ? "api.anthropic.com" : "api.openai.com");
   const open = isClaude ? openFakeAnthropic : openFakeOpenAi;
-  return scope.use("demo model API", await open({ identity: { certificate: leaf.certPem, key: leaf.keyPem }, credential }));
+  return scope.use(
+    "demo model API",
+    await open({ identity: { certificate: leaf.certPem, key: leaf.keyPem }, credential }),
+  );
 }
 
 function listen(server: Server): Promise<number> {
@@ -117,13 +148,20 @@ function closeServer(server: Server): Promise<void> {
 }
 
 /** Copies the example files into a home of the demo's own, with the real addresses. */
-async function writeHome(root: string, examples: string, ca: string, ports: { api: number; model: number }): Promise<HomePaths> {
+async function writeHome(
+  root: string,
+  examples: string,
+  ca: string,
+  ports: { api: number; model: number },
+): Promise<HomePaths> {
   const home = homePaths(parseHostPath(join(root, "home")));
   const files = join(home.bottles, "demo-files");
   await mkdir(files, { recursive: true });
   for (const name of await readdir(join(examples, "bottles"))) {
     const text = await readFile(join(examples, "bottles", name), "utf8");
-    const placed = text.replaceAll(EXAMPLE_API, `127.0.0.1:${ports.api}`).replaceAll(EXAMPLE_MODEL, `127.0.0.1:${ports.model}`);
+    const placed = text
+      .replaceAll(EXAMPLE_API, `127.0.0.1:${ports.api}`)
+      .replaceAll(EXAMPLE_MODEL, `127.0.0.1:${ports.model}`);
     await writeFile(join(home.bottles, name), placed);
   }
   await writeFile(join(home.bottles, "demo-ca.pem"), ca);
@@ -134,15 +172,39 @@ async function writeHome(root: string, examples: string, ca: string, ports: { ap
 }
 
 /** A real repository: the example's files, committed. */
-async function openRepository(root: string, { exec, searchPath, examples }: WorldOptions): Promise<HostPath> {
+async function openRepository(
+  root: string,
+  { exec, searchPath, examples }: WorldOptions,
+): Promise<HostPath> {
   const repository = join(root, "greet");
   await cp(join(examples, "repo"), repository, { recursive: true });
-  const identity = ["-c", "user.name=demo", "-c", "user.email=demo@example.test", "-c", "commit.gpgsign=false"];
-  const steps = [["init", "--quiet", "--initial-branch=main"], ["add", "--all"], [...identity, "commit", "--quiet", "--message", "a greeting"]];
+  const identity = [
+    "-c",
+    "user.name=demo",
+    "-c",
+    "user.email=demo@example.test",
+    "-c",
+    "commit.gpgsign=false",
+  ];
+  const steps = [
+    ["init", "--quiet", "--initial-branch=main"],
+    ["add", "--all"],
+    [...identity, "commit", "--quiet", "--message", "a greeting"],
+  ];
   for (const step of steps) {
-    const result = await exec.run(["git", ...step], { cwd: repository, env: { ...helperEnv(searchPath), GIT_CONFIG_GLOBAL: "/dev/null", GIT_CONFIG_SYSTEM: "/dev/null" } });
+    const result = await exec.run(["git", ...step], {
+      cwd: repository,
+      env: {
+        ...helperEnv(searchPath),
+        GIT_CONFIG_GLOBAL: "/dev/null",
+        GIT_CONFIG_SYSTEM: "/dev/null",
+      },
+    });
     if (result.exitCode !== 0) {
-      throw new HostError("host.binary-missing", `git ${step[0] ?? ""} failed: ${result.stderr.toString("utf8").trim()}`);
+      throw new HostError(
+        "host.binary-missing",
+        `git ${step[0] ?? ""} failed: ${result.stderr.toString("utf8").trim()}`,
+      );
     }
   }
   return parseHostPath(repository);

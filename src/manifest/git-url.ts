@@ -1,5 +1,5 @@
 /** Upstreams of git-gate: SSH URLs and pinned host keys. Nothing in them may be read by ssh as an option. */
-import { isAddress, parseHostName, parsePort } from "./hosts.ts";
+import { canonicalAddress, parseHostName, parsePort } from "./hosts.ts";
 import { fault, hasControl, ok, type Parsed } from "./parsed.ts";
 
 const EXPECTED = "a URL such as ssh://git@git.example.com/owner/repo.git";
@@ -53,7 +53,8 @@ function notSsh(text: string): Parsed<never> {
 /** A name, or an address: an upstream may be one, because git-gate and not the guest connects to it. */
 function parseUpstreamHost(text: string): string | undefined {
   const address = text.startsWith("[") ? text.slice(1, -1) : text;
-  if (isAddress(address)) return text.toLowerCase();
+  const canonical = canonicalAddress(address);
+  if (canonical !== undefined) return canonical.includes(":") ? `[${canonical}]` : canonical;
   if (text.startsWith("-")) return undefined;
   const host = parseHostName(text);
   return host.kind === "ok" ? host.value : undefined;
@@ -82,6 +83,6 @@ export function parseRepoName(text: string): Parsed<string> {
   if (isFit && !/\.(?:git|lock)$/i.test(text)) return ok(text);
   return fault(
     "is not a repository's name",
-    "letters, digits, dots, hyphens or underscores, without .git,",
+    "a name of letters, digits, dots, hyphens or underscores without .git",
   );
 }

@@ -1,8 +1,10 @@
 /**
- * Host names of routes in canonical form: lower case, no trailing dot, IDN as A-labels. What is not a plain name with an
- * optional port is refused, so that one host has one spelling.
+ * Hosts and addresses of a bottle file. The canonical form is that of policy/authority.ts, so that a route and a request
+ * agree on every spelling; here the faults are told apart for people.
  */
-import { domainToASCII } from "node:url";
+import { parseAuthority } from "../policy/authority.ts";
+import { refuseHostPattern } from "../policy/host-pattern.ts";
+import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from "../policy/ip-address.ts";
 import { fault, hasControl, ok, type Parsed } from "./parsed.ts";
 
 /** A host and port of a route. */
@@ -12,11 +14,11 @@ export interface HostPort {
   readonly port: number | undefined;
 }
 
-const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
 const EXPECTED = "a host name such as api.example.com or api.example.com:8443";
+const WILDCARD = "*. and at least two labels, such as *.example.com,";
 /** Names that lead to the bottle's own doors. */
 const DOORS = new Set(["egress", "git-gate", "supervise", "_egress.local"]);
-/** One hint, because both kinds of host are reached the same way. */
+/** One hint, because addresses and this machine are reached the same way. */
 const RESOLVE_HINT =
   'a route to it reaches nothing: give the route a name, and the name an address with egress.resolve: { NAME: "ADDRESS:PORT" }';
 
@@ -25,76 +27,54 @@ export function parseRouteHost(text: string): Parsed<HostPort> {
   const parts = splitHost(text);
   if (parts.kind === "fault") return parts;
   const { name, port } = parts.value;
-  if (name.startsWith("[")) return addressFault();
   const isWildcard = name.startsWith("*.");
-  const parsed = parseHostName(isWildcard ? name.slice(2) : name);
+  const parsed =
+    name === "*"
+      ? fault("opens every host", WILDCARD)
+      : parseHostName(isWildcard ? name.slice(2) : name);
   if (parsed.kind === "fault") return parsed;
-  const host = parsed.value;
-  if (isWildcard && !host.includes(".")) {
-    return fault(
-      "opens a whole top-level domain",
-      "*. and at least two labels, such as *.example.com",
-    );
+  const host = isWildcard ? `*.${parsed.value}` : parsed.value;
+  if (refuseHostPattern(host) !== undefined) {
+    return fault("would allow hosts of strangers", WILDCARD);
   }
-  if (DOORS.has(host))
-    return fault("is the name of a door of the bottle", "a host outside the bottle");
-  if (host === "localhost" || host.endsWith(".localhost")) {
+  if (DOORS.has(host)) return fault("is a door of the bottle", "a host outside the bottle");
+  if (parsed.value === "localhost" || parsed.value.endsWith(".localhost")) {
     return fault("is this machine", "a host name", RESOLVE_HINT);
   }
-  return ok({ host: isWildcard ? `*.${host}` : host, port });
-}
-
-function addressFault(): Parsed<never> {
-  return fault("is an IP address", "a host name", RESOLVE_HINT);
+  return ok({ host, port });
 }
 
 /** Parses a host name without a port: the key of `egress.resolve`, the host of a git URL. */
 export function parseHostName(text: string): Parsed<string> {
   const form = checkForm(text);
   if (form !== undefined) return form;
-  if (text.includes(":") || text.includes("*")) return fault("is not a host name", EXPECTED);
-  const withoutDot = text.endsWith(".") ? text.slice(0, -1) : text;
-  const ascii = isAscii(withoutDot)
-    ? withoutDot.toLowerCase()
-    : domainToASCII(withoutDot).toLowerCase();
-  const labels = ascii.split(".");
-  if (ascii === "" || ascii.length > 253 || !labels.every((label) => LABEL.test(label))) {
-    return fault("is not a host name", EXPECTED);
-  }
-  if (labels.some((label) => label.startsWith("xn--")) && domainToASCII(ascii) !== ascii) {
-    return fault("has an internationalised label that is not valid", EXPECTED);
-  }
-  return isAddressLike(labels) ? addressFault() : ok(ascii);
-}
-
-function isAscii(text: string): boolean {
-  return !/[^ -~]/.test(text);
-}
-
-/** Resolvers read a name whose last label is a number as an IPv4 address, in many spellings. */
-function isAddressLike(labels: readonly string[]): boolean {
-  return /^(?:\d+|0x[0-9a-f]*)$/.test(labels.at(-1) ?? "");
+  if (text.includes("*")) return fault("has a wildcard", EXPECTED);
+  const parsed = parseAuthority(text, "https");
+  if (!parsed.ok) return fault("is not a host name", EXPECTED);
+  const { kind, host } = parsed.authority;
+  if (kind !== "name") return fault("is an IP address", "a host name", RESOLVE_HINT);
+  return text.includes(":") ? fault("has a port", "a host name without port") : ok(host);
 }
 
 /** What is wrong with the text as a whole, before it is taken apart. */
 function checkForm(text: string): Parsed<never> | undefined {
   if (text === "") return fault("is empty", EXPECTED);
   if (text.length > 1024) return fault("is too long", EXPECTED);
-  if (hasControl(text) || /\s/.test(text))
+  if (hasControl(text) || /\s/.test(text)) {
     return fault("has a space or control character", EXPECTED);
+  }
   if (text.includes("://")) return fault("has a scheme", EXPECTED);
   if (text.includes("@")) return fault("has a user part", EXPECTED);
   if (/[/\\?#]/.test(text)) return fault("has a path", EXPECTED, "put the path under matches");
-  if (/[%,;<>^`{|}"']/.test(text)) return fault("has a character that no host name has", EXPECTED);
   return undefined;
 }
 
 function splitHost(text: string): Parsed<{ name: string; port: number | undefined }> {
   const form = checkForm(text);
   if (form !== undefined) return form;
-  const bracket = text.lastIndexOf("]");
-  const colon = text.indexOf(":", bracket + 1);
-  if (bracket < 0 && text.split(":").length > 2) return addressFault();
+  const colon = text.indexOf(":", text.lastIndexOf("]") + 1);
+  const isBareIpv6 = colon >= 0 && parseIpv6(text) !== undefined;
+  if (isBareIpv6) return fault("is an IP address", "a host name", RESOLVE_HINT);
   if (colon < 0) return ok({ name: text, port: undefined });
   const port = parsePort(text.slice(colon + 1));
   if (port === undefined) return fault("has a port that is not one", "a port from 1 to 65535");
@@ -114,44 +94,46 @@ export interface Endpoint {
   readonly port: number | undefined;
 }
 
-const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
 const ENDPOINT = "an address such as 127.0.0.1, 127.0.0.1:8443 or [::1]:8443";
 
-/** True for an IPv4 address in four plain decimals or an IPv6 address. */
-export function isAddress(text: string): boolean {
-  if (IPV4.test(text)) return true;
-  return (
-    /^[0-9A-Fa-f:.]{2,45}$/.test(text) && text.includes(":") && URL.canParse(`http://[${text}]/`)
-  );
+/** The canonical form of an IPv4 address in four decimals or an IPv6 address; undefined for anything else. */
+export function canonicalAddress(text: string): string | undefined {
+  const ipv4 = parseIpv4(text);
+  if (ipv4 !== undefined) return formatIpv4(ipv4);
+  const ipv6 = parseIpv6(text);
+  return ipv6 === undefined ? undefined : formatIpv6(ipv6);
 }
 
 /** Parses `address[:port]`, a value of `egress.resolve`; a name is refused, because it would be looked up again. */
 export function parseEndpoint(text: string): Parsed<Endpoint> {
-  if (isAddress(text)) return ok({ address: text.toLowerCase(), port: undefined });
-  const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(text);
-  const address = match?.[1] ?? match?.[2] ?? "";
+  const bare = canonicalAddress(text);
+  if (bare !== undefined) return ok({ address: bare, port: undefined });
+  const match = /^(?:\[([^[\]]+)\]|([^:[\]]+))(?::(.*))?$/.exec(text);
+  const address = canonicalAddress(match?.[1] ?? match?.[2] ?? "");
   const isBracketed = match?.[1] !== undefined;
-  if (match === null || !isAddress(address) || isBracketed !== address.includes(":")) {
+  if (address === undefined || isBracketed !== address.includes(":")) {
     return fault("is not an address", ENDPOINT);
   }
-  if (match[3] === undefined) return ok({ address: address.toLowerCase(), port: undefined });
+  if (match?.[3] === undefined) return ok({ address, port: undefined });
   const port = parsePort(match[3]);
-  return port === undefined
-    ? fault("has a port that is not one", ENDPOINT)
-    : ok({ address: address.toLowerCase(), port });
+  return port === undefined ? fault("has a port that is not one", ENDPOINT) : ok({ address, port });
 }
 
 /** Parses `egress.upstream_proxy`. Credentials have no place in it, because manifests are not secret. */
 export function parseProxyUrl(text: string): Parsed<string> {
   const expected = "a URL such as http://proxy.example.com:3128";
-  if (hasControl(text) || /\s/.test(text) || !URL.canParse(text))
+  if (hasControl(text) || /\s/.test(text) || !URL.canParse(text)) {
     return fault("is not a URL", expected);
+  }
   const url = new URL(text);
-  if (url.protocol !== "http:" && url.protocol !== "https:")
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
     return fault("is not an http or https URL", expected);
-  if (url.username !== "" || url.password !== "")
+  }
+  if (url.username !== "" || url.password !== "") {
     return fault("holds a user or password", expected);
-  if (url.pathname !== "/" || url.search !== "" || url.hash !== "")
+  }
+  if (url.pathname !== "/" || url.search !== "" || url.hash !== "") {
     return fault("has a path", expected);
+  }
   return ok(url.origin);
 }

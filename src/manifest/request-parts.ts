@@ -46,7 +46,10 @@ export function parseBasicUser(text: string): Parsed<string> {
 /** Parses the name of a query field. */
 export function parseQueryName(text: string): Parsed<string> {
   if (/^[A-Za-z0-9._~[\]-]{1,128}$/.test(text)) return ok(text);
-  return fault("is not a query field's name", "letters, digits, dots, hyphens or underscores");
+  return fault(
+    "is not a query field's name",
+    "a name of letters, digits, dots, hyphens or underscores",
+  );
 }
 
 /** Parses a JSON pointer (RFC 6901) to a field. */

@@ -110,7 +110,7 @@ export const bottleSchema = keys({
     },
   ),
   runtime: option(
-    z.string().check(z.regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/)),
+    z.string().check(z.regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, "a name such as runsc")),
     "OCI runtime of the docker backend.",
     {
       examples: ["runsc"],

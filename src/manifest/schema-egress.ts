@@ -157,7 +157,7 @@ const dlpSchema = keys({
 const routeSchema = keys({
   host: field(
     parsedText(parseRouteHost),
-    "Host name, with a port or without. Without: https on 443 and http on 80. `*.` covers every host below a domain. One entry per host.",
+    "Host name, with a port or without. Without: https on 443 and http on 80. `*.` stands for one label. One entry per host.",
     { examples: ["api.example.com", "api.example.com:8443", "*.example.com"] },
   ),
   auth: option(

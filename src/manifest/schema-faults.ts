@@ -126,7 +126,7 @@ function isScalar(value: unknown): boolean {
 function withReason(value: unknown, path: FaultPath, seen: string | undefined): string {
   const shown = describeValue(value, path);
   if (seen === undefined) return shown;
-  return shown.startsWith('is "') ? `${shown}, which ${seen}` : seen;
+  return /^is (?:"|-?\d)/.test(shown) ? `${shown}, which ${seen}` : seen;
 }
 
 function expectationsOf(issue: SchemaIssue): readonly string[] {
@@ -140,12 +140,13 @@ function expectedOf(issue: SchemaIssue): string {
   if (issue.code === "invalid_value") return oneOf(issue.values.map(String));
   if (issue.code === "too_small") {
     const least = issue.inclusive === false ? "more than" : "at least";
-    return `${least} ${issue.minimum}${unit(issue.origin)}`;
+    return `${least} ${issue.minimum}${unit(issue)}`;
   }
-  if (issue.code === "too_big") return `at most ${issue.maximum}${unit(issue.origin)}`;
+  if (issue.code === "too_big") return `at most ${issue.maximum}${unit(issue)}`;
   return "another value";
 }
 
-function unit(origin: string): string {
-  return origin === "array" ? " entries" : "";
+function unit(issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig): string {
+  if (issue.origin !== "array") return "";
+  return issue.code === "too_small" && issue.minimum === 1 ? " entry" : " entries";
 }

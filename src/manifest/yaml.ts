@@ -106,8 +106,8 @@ function readNode(node: Node, path: FaultPath, walk: Walk): unknown {
   };
   if (path.length > MAX_DEPTH) return refuse(`is nested deeper than ${MAX_DEPTH} levels`);
   if (isAlias(node)) return refuse("is an alias; aliases are not accepted: write the value out");
-  if (node.anchor !== undefined) return refuse("has an anchor; anchors are not accepted");
-  if (node.tag !== undefined) return refuse("has a tag; tags are not accepted");
+  if (node.anchor !== undefined) refuse("has an anchor; anchors are not accepted");
+  if (node.tag !== undefined) refuse("has a tag; tags are not accepted");
   if (isMap(node)) return readMap(node, path, walk);
   if (isSeq(node)) {
     return node.items.map((item, index) =>
@@ -126,6 +126,7 @@ function readMap(node: YAMLMap, path: FaultPath, walk: Walk): unknown {
       walk.faults.push({
         path,
         at: "key",
+        offset: at,
         predicate: "has a key that is not a name",
         hint: undefined,
       });

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import { parseGuestPath } from "../base/ids.ts";
-import { parseJson } from "../base/json.ts";
 import { claude } from "./claude.ts";
 import type { ProviderInput } from "./provider.ts";
 
@@ -22,8 +21,10 @@ function input(changes: Partial<ProviderInput> = {}): ProviderInput {
   };
 }
 
-const fileOf = (changes: Partial<ProviderInput>, path: string): any =>
-  parseJson(claude.describe(input(changes)).files.find((it) => it.path === path)?.content ?? "null");
+const fileOf = (changes: Partial<ProviderInput>, path: string) =>
+  JSON.parse(
+    claude.describe(input(changes)).files.find((it) => it.path === path)?.content ?? "null",
+  );
 
 describe("claude", () => {
   it("sends an OAuth token as a bearer to its API alone", () => {
@@ -48,9 +49,9 @@ describe("claude", () => {
     const plan = claude.describe(input({ placeholder: undefined, authKind: "api-key" }));
     expect(plan.routes).toEqual([]);
     expect(Object.keys(plan.env).filter((it) => /TOKEN|KEY/.test(it))).toEqual([]);
-    expect(fileOf({ placeholder: undefined, authKind: "api-key" }, "/home/node/.claude.json")).not.toHaveProperty(
-      "customApiKeyResponses",
-    );
+    expect(
+      fileOf({ placeholder: undefined, authKind: "api-key" }, "/home/node/.claude.json"),
+    ).not.toHaveProperty("customApiKeyResponses");
   });
 
   it("asks no question at its first start", () => {

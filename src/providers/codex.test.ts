@@ -53,6 +53,7 @@ describe("codex", () => {
       "apps = false",
       "remote_plugin = false",
       "api_key_model_discovery = false",
+      "daemon_auto_start = false",
       "unbounded_connection_retries = false",
       '[projects."/home/node/workspace"]\ntrust_level = "trusted"',
     ]) {

@@ -78,6 +78,11 @@ plugins = false
 remote_plugin = false
 tool_suggest = false
 api_key_model_discovery = false
+in_app_updates = false
+# It would copy the whole program into the home and stay behind.
+daemon_auto_start = false
+# What leaves is scanned; plain text needs no guessing.
+enable_request_compression = false
 # Otherwise a refused connection makes it wait for ever.
 unbounded_connection_retries = false
 

@@ -23,6 +23,16 @@ describe("presets", () => {
     expect(agent.agent?.prompt).not.toBe("");
   });
 
+  it("takes the operator's names, and says what kind of credential it is", () => {
+    const preset = presetNamed("claude", { name: "mine", tokenVariable: "ANTHROPIC_API_KEY" });
+    expect(preset).toMatchObject({ bottleName: "mine", agentName: "mine" });
+    expect(preset?.agent).toContain("bottle: mine\n");
+    expect(preset?.bottle).toContain(
+      "auth_token: ANTHROPIC_API_KEY\n  auth_kind: api-key\negress:",
+    );
+    expect(presetNamed("claude")?.bottle).not.toContain("auth_kind");
+  });
+
   it("has none for what is no coding agent", () => {
     expect(presetNamed("command")).toBeUndefined();
     expect(presetNamed("nobody")).toBeUndefined();

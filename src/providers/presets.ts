@@ -10,21 +10,41 @@ export interface Preset {
   readonly agent: string;
 }
 
+/** What the operator may choose; the rest follows from the provider. */
+export interface PresetOptions {
+  /** Name of both files; the provider's when absent. */
+  readonly name?: string;
+  /** Host variable that holds the credential. */
+  readonly tokenVariable?: string;
+}
+
 /** Providers that `init` offers. */
 export const PRESET_NAMES: readonly string[] = ["claude", "codex"];
 
+/** What the operator may choose of a preset; names and variables must be valid ones. */
+export interface PresetOptions {
+  /** Name of both files; default the provider's. */
+  readonly name?: string | undefined;
+  /** Host variable of the credential; default the provider's own. */
+  readonly tokenVariable?: string | undefined;
+}
+
 /** The preset of a provider, or undefined when there is none of this name. */
-export function presetNamed(name: string): Preset | undefined {
-  const provider = PRESET_NAMES.includes(name) ? providerNamed(name) : undefined;
-  const variable = provider?.defaultTokenVariable;
-  if (provider === undefined || variable === undefined) return undefined;
+export function presetNamed(provider: string, options: PresetOptions = {}): Preset | undefined {
+  const found = PRESET_NAMES.includes(provider) ? providerNamed(provider) : undefined;
+  const variable = options.tokenVariable ?? found?.defaultTokenVariable;
+  if (found === undefined || variable === undefined) return undefined;
+  const name = options.name ?? provider;
   return {
     bottleName: name,
-    bottle: bottleText(provider, variable),
+    bottle: bottleText(found, variable),
     agentName: name,
     agent: agentText(name),
   };
 }
+
+/** Claude Code sends an API key in another header than a login's token. */
+const API_KEY_VARIABLE = "ANTHROPIC_API_KEY";
 
 function bottleText(provider: Provider, variable: string): string {
   return `---
@@ -32,7 +52,7 @@ agent_provider:
   template: ${provider.name}
   # Host variable that holds the credential. The bottle sees a placeholder, never the value.
   auth_token: ${variable}
-egress:
+${variable === API_KEY_VARIABLE ? "  auth_kind: api-key\n" : ""}${authKindLine(provider, variable)}egress:
   # Hosts beside the model's own. None: everything else is denied.
   routes: []
 limits: { memory: 4GiB, processes: 1024 }

@@ -101,9 +101,9 @@ describe("gitConfigFile", () => {
   it.each(["x\n[core]\n\tsshCommand = evil", "x\ry", "x\0y", "x\u0085y"])(
     "refuses a control character: %j",
     (name) => {
-      expect(() => gitConfigFile(home, { bottle: { name, email: undefined }, agent: none })).toThrow(
-        "control character",
-      );
+      expect(() =>
+        gitConfigFile(home, { bottle: { name, email: undefined }, agent: none }),
+      ).toThrow("control character");
     },
   );
 });

@@ -179,13 +179,14 @@ class CopyJob {
       for (const entry of listDirectory(`${this.#source}${at}`)) {
         const path = `${at}/${entry.name}`;
         if (this.#copyEntry(entry, path)) pending.push(path);
+        this.#report();
         await pause();
         while (this.#large.size >= MAX_LARGE_FILES) await Promise.race(this.#large);
         if (this.#failure !== undefined) return;
       }
-      this.#report();
     }
     await Promise.all(this.#large);
+    this.#options.signal?.throwIfAborted();
   }
 
   /** Copies one entry; true for a directory, whose entries are still to come. */

@@ -3,6 +3,7 @@
  * home directory, doors lead straight to their sockets, the outside is unreachable by decree. Passes the same contract
  * suite as the real ones, escape probes by programs excepted. Never chosen by default and in no registry of the CLI.
  */
+import { existsSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import type {
@@ -18,7 +19,7 @@ import type {
   SessionOptions,
 } from "../backends/contract.ts";
 import { readHostTree, writeHostTree } from "../backends/shared/archive.ts";
-import { HostError, LaunchError } from "../base/errors.ts";
+import { HostError, LaunchError, messageOf } from "../base/errors.ts";
 import { type GuestPath, type HostPath, parseHostPath } from "../base/ids.ts";
 import type { Child, ExitStatus, StdioEntry } from "../process/exec.ts";
 import { killIfSame, readStartTime } from "../process/identity.ts";
@@ -51,13 +52,26 @@ const FAKE_PROBE: BackendProbe = {
   capabilities: { isolation: "none" },
 };
 
-async function launchFake(plan: GuestPlan, context: LaunchContext, options: FakeBackendOptions): Promise<Guest> {
-  if (options.failAt === "start") throw new LaunchError("launch.backend", "the fake guest was told not to start");
+async function launchFake(
+  plan: GuestPlan,
+  context: LaunchContext,
+  options: FakeBackendOptions,
+): Promise<Guest> {
+  if (options.failAt === "start")
+    throw new LaunchError("launch.backend", "the fake guest was told not to start");
   // A real process stands for the guest, so that reaping and counting have something to find.
-  const anchor = await context.ports.exec.start(["/bin/sh", "-c", "read _"], { stdio: ["pipe", "ignore", "ignore"], name: "fake-guest" });
+  const anchor = await context.ports.exec.start(["/bin/sh", "-c", "read _"], {
+    stdio: ["pipe", "ignore", "ignore"],
+    name: "fake-guest",
+  });
   const startTime = readStartTime(anchor.pid);
-  if (startTime === undefined) throw new HostError("host.backend-unavailable", "the fake guest's process is gone");
-  const resources: GuestResources = { processes: [{ pid: anchor.pid, startTime }], cgroups: [], objects: {} };
+  if (startTime === undefined)
+    throw new HostError("host.backend-unavailable", "the fake guest's process is gone");
+  const resources: GuestResources = {
+    processes: [{ pid: anchor.pid, startTime }],
+    cgroups: [],
+    objects: {},
+  };
   await context.onResources(resources);
   return new FakeGuest({ plan, context, options, anchor, resources });
 }
@@ -104,23 +118,34 @@ class FakeGuest implements Guest {
     };
   }
 
-  async copyIn(root: GuestPath, items: AsyncIterable<ArchiveItem> | Iterable<ArchiveItem>): Promise<number> {
+  async copyIn(
+    root: GuestPath,
+    items: AsyncIterable<ArchiveItem> | Iterable<ArchiveItem>,
+  ): Promise<number> {
     return writeHostTree(this.#hostPath(root), items);
   }
 
-  copyOut(root: GuestPath): AsyncIterable<ArchiveItem> {
-    return readHostTree(this.#hostPath(root));
+  async *copyOut(root: GuestPath): AsyncGenerator<ArchiveItem> {
+    try {
+      yield* readHostTree(this.#hostPath(root));
+    } catch (cause) {
+      throw new LaunchError("launch.copy", `copy of ${root} from the guest failed: ${messageOf(cause)}`, { cause });
+    }
   }
 
   probe(target: ProbeTarget): Promise<string> {
     if (target.type === "interfaces") return Promise.resolve("lo");
     if (target.type === "tcp") return Promise.resolve(this.#parts.options.outside ?? "unreachable");
     const door = this.#parts.plan.doors.find((known) => known.port === target.port);
-    return door === undefined ? Promise.resolve("refused") : knock(join(this.#parts.plan.doorsDir, `${door.name}.sock`));
+    return door === undefined
+      ? Promise.resolve("refused")
+      : knock(join(this.#parts.plan.doorsDir, `${door.name}.sock`));
   }
 
   inspectIsolation(): Promise<readonly string[]> {
-    return Promise.resolve(this.#parts.options.failAt === "isolation" ? ["the fake guest was told to be open"] : []);
+    return Promise.resolve(
+      this.#parts.options.failAt === "isolation" ? ["the fake guest was told to be open"] : [],
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -128,11 +153,18 @@ class FakeGuest implements Guest {
     await this.#parts.anchor.terminate(500);
   }
 
-  async #start(argv: readonly string[], options: { cwd: string; env: Record<string, string>; stdio: StdioEntry[] }): Promise<Child> {
+  async #start(
+    argv: readonly string[],
+    options: { cwd: string; env: Record<string, string>; stdio: StdioEntry[] },
+  ): Promise<Child> {
     try {
-      return await this.#parts.context.ports.exec.start(argv, { ...options, graceMs: 500, name: "fake" });
+      return await this.#parts.context.ports.exec.start(argv, {
+        ...options,
+        graceMs: 500,
+        name: "fake",
+      });
     } catch (cause) {
-      const code = cause instanceof HostError ? String(cause.details["errno"] ?? "ENOENT") : "ENOENT";
+      const code = existsSync(argv[0] ?? "") ? "EACCES" : "ENOENT";
       throw new LaunchError("launch.agent", `cannot run "${argv[0]}": ${code}`, { cause, details: { code } });
     }
   }
@@ -144,22 +176,36 @@ class FakeGuest implements Guest {
 
   #hostPath(path: string): HostPath {
     const { plan } = this.#parts;
-    if (plan.workspaceDir !== undefined && plan.guestWorkspace !== undefined && path.startsWith(plan.guestWorkspace)) {
+    if (
+      plan.workspaceDir !== undefined &&
+      plan.guestWorkspace !== undefined &&
+      path.startsWith(plan.guestWorkspace)
+    ) {
       return parseHostPath(plan.workspaceDir + path.slice(plan.guestWorkspace.length));
     }
-    return parseHostPath(path.startsWith(plan.guestHome) ? plan.homeDir + path.slice(plan.guestHome.length) : path);
+    return parseHostPath(
+      path.startsWith(plan.guestHome) ? plan.homeDir + path.slice(plan.guestHome.length) : path,
+    );
   }
 
   /** Guest paths inside arguments become host paths, so that `sh -c 'cat /home/node/x'` finds its file. */
   #hostText(text: string): string {
     const { plan } = this.#parts;
     const { guestWorkspace, workspaceDir } = plan;
-    const mapped = guestWorkspace === undefined || workspaceDir === undefined ? text : text.replaceAll(guestWorkspace, workspaceDir);
+    const mapped =
+      guestWorkspace === undefined || workspaceDir === undefined
+        ? text
+        : text.replaceAll(guestWorkspace, workspaceDir);
     return mapped.replaceAll(plan.guestHome, plan.homeDir);
   }
 
   #map(env: Readonly<Record<string, string>>): Record<string, string> {
-    return Object.fromEntries(Object.entries(env).map(([name, value]) => [name, name === "PATH" ? value : this.#hostText(value)]));
+    return Object.fromEntries(
+      Object.entries(env).map(([name, value]) => [
+        name,
+        name === "PATH" ? value : this.#hostText(value),
+      ]),
+    );
   }
 }
 

@@ -1,8 +1,10 @@
 /** A bundle without daemons, for tests of what is above it: each door accepts and closes, crashes on command. */
+import { chmodSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { SidecarError } from "../base/errors.ts";
+import { ignore } from "../base/log.ts";
 import type { BundleContext, BundleHandle, BundleHost, BundlePlan } from "../bundle/contract.ts";
 import type { AuditEvent } from "../protocol/audit.ts";
 
@@ -39,7 +41,7 @@ async function openFakeBundle(plan: BundlePlan, context: BundleContext): Promise
   const sockets = plan.daemons.map((daemon) => join(plan.doorsDir, daemon.socket));
   const servers = await Promise.all(sockets.map(openDoor));
   const closed = Promise.withResolvers<void>();
-  closed.promise.catch(() => undefined);
+  void ignore(closed.promise, "told by whoever waits for it");
   const reloads: unknown[] = [];
   const closeDoors = async (): Promise<void> => {
     await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
@@ -69,6 +71,9 @@ function openDoor(path: string): Promise<Server> {
   const server = createServer((socket) => socket.end());
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen(path, () => resolve(server));
+    server.listen(path, () => {
+      chmodSync(path, 0o666);
+      resolve(server);
+    });
   });
 }

@@ -14,6 +14,9 @@ describe("nextStep", () => {
   });
 
   it("answers at once without a script", () => {
-    expect(nextStep("hello, RUN: is no line of its own", [])).toEqual({ kind: "say", text: "done" });
+    expect(nextStep("hello, RUN: is no line of its own", [])).toEqual({
+      kind: "say",
+      text: "done",
+    });
   });
 });

@@ -27,6 +27,7 @@ const BELOW_BOTTLE = [
   "backends/contract",
   "backends/capabilities",
   "backends/registry",
+  "backends/shared",
 ];
 
 /** The first room whose name matches a file is its room. */
@@ -40,7 +41,17 @@ export const ROOMS: readonly Room[] = [
   { room: "providers", may: ["base", "policy", "manifest"], instead: "describe it as data" },
   {
     room: "provision",
-    may: ["base", "process", "policy", "tls", "manifest", "providers", "backends/contract"],
+    may: [
+      "base",
+      "process",
+      "policy",
+      "protocol",
+      "tls",
+      "manifest",
+      "providers",
+      "backends/contract",
+      "backends/shared",
+    ],
     instead: "take it as an argument from bottle",
   },
   {
@@ -92,7 +103,18 @@ export const ROOMS: readonly Room[] = [
   },
   {
     room: "index",
-    may: ["bottle", "manifest", "policy", "providers", "process", "base"],
+    may: [
+      "bottle",
+      "manifest",
+      "policy",
+      "protocol",
+      "providers",
+      "process",
+      "base",
+      "backends/contract",
+      "backends/registry",
+      "backends/shared",
+    ],
     instead: "export it from bottle",
   },
   {
@@ -101,8 +123,13 @@ export const ROOMS: readonly Room[] = [
     instead: "the operator attaches to a running bottle through protocol, like anyone else",
   },
   {
+    room: "demo",
+    may: ["index", "testing", "tls", "process", "base", "backends/contract"],
+    instead: "the demo is a user of the SDK: use what src/index.ts exports",
+  },
+  {
     room: "cli",
-    may: ["index", "operator", "process", "base", "protocol"],
+    may: ["index", "demo", "operator", "process", "base", "protocol"],
     instead: "use what src/index.ts exports",
   },
   {

@@ -12,7 +12,7 @@ import { classifyAddress, isForbidden, isForbiddenForResolve } from "../../src/p
 import { formatTarget, normalisePath } from "../../src/policy/path.ts";
 
 const SEED = 20_260_711;
-const run = (numRuns: number): fc.Parameters => ({ seed: SEED, numRuns });
+const run = (numRuns: number): { seed: number; numRuns: number } => ({ seed: SEED, numRuns });
 
 const pieces = (...texts: string[]): fc.Arbitrary<string> =>
   fc.array(fc.constantFrom(...texts), { maxLength: 12 }).map((parts) => parts.join(""));
@@ -179,7 +179,11 @@ describe("known secrets", () => {
   const value = fc
     .oneof(
       fc.string({ minLength: 8, maxLength: 80 }),
-      fc.string({ unit: fc.constantFrom(..."abcXYZ019-_+/=. &é"), minLength: 8, maxLength: 40 }),
+      fc.string({
+        unit: fc.constantFrom(...Array.from("abcXYZ019-_+/=. &é")),
+        minLength: 8,
+        maxLength: 40,
+      }),
     )
     .filter((text) => text.trim().length >= 8);
 
@@ -201,7 +205,7 @@ describe("known secrets", () => {
         expect(scan({ surface: "body", bytes }, policy).length, variant.encoding).toBeGreaterThan(
           0,
         );
-        expect(streams(policy, bytes, sizes, variant.bytes)).toBe(true);
+        expect(isHeldBack(policy, bytes, sizes, before.length)).toBe(true);
         expect(isMasked(compiled, bytes, sizes)).toBe(true);
       }),
       run(250),
@@ -235,21 +239,21 @@ function* chunks(bytes: Buffer, sizes: readonly number[]): Generator<Buffer> {
   }
 }
 
-/** Whether a stream stops before the planted bytes have left whole. */
-function streams(
+/** Whether a stream stops before the first byte of what was planted behind `clean` bytes. */
+function isHeldBack(
   policy: Parameters<typeof createStreamScanner>[1],
   bytes: Buffer,
   sizes: readonly number[],
-  planted: Buffer,
+  clean: number,
 ): boolean {
   const scanner = createStreamScanner("body", policy);
-  const sent: Buffer[] = [];
+  let sent = 0;
   for (const chunk of chunks(bytes, sizes)) {
     const { safe, finding } = scanner.push(chunk);
-    sent.push(safe);
-    if (finding !== undefined) return !Buffer.concat(sent).includes(planted);
+    sent += safe.length;
+    if (finding !== undefined) return sent <= clean;
   }
-  return scanner.end().finding !== undefined;
+  return false;
 }
 
 /** Whether no spelling is left after masking, and the length is kept. */

@@ -5,6 +5,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
+import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { parseGuestPath } from "../../src/base/ids.ts";
@@ -83,7 +84,7 @@ describe.each(PROGRAMS)("sessions (%s)", (_, file) => {
     const session = await guest.link.session(program(["sha256sum"]));
     const input = Buffer.alloc(3 * MEBIBYTE, "input");
     session.stdin?.end(input);
-    expect(await text(session.stdout ?? [])).toContain(
+    expect(await text(session.stdout ?? Readable.from([]))).toContain(
       createHash("sha256").update(input).digest("hex"),
     );
     expect(await session.exited).toMatchObject({ exitCode: 0 });
@@ -105,7 +106,7 @@ describe.each(PROGRAMS)("sessions (%s)", (_, file) => {
   it("keep what was left in the background, and do not wait for it", async () => {
     const session = await guest.link.session(program(["sh", "-c", "sleep 100 & echo $!"]));
     const started = performance.now();
-    const [pid] = await Promise.all([text(session.stdout ?? []), session.exited]);
+    const [pid] = await Promise.all([text(session.stdout ?? Readable.from([])), session.exited]);
     expect(performance.now() - started).toBeLessThan(10_000);
     expect(isAlive(Number(pid))).toBe(true);
     process.kill(Number(pid), "SIGKILL");
@@ -123,7 +124,7 @@ describe.each(PROGRAMS)("sessions (%s)", (_, file) => {
     const slow = await guest.link.session(
       program(["head", "-c", String(50 * MEBIBYTE), "/dev/zero"]),
     );
-    const reader = (slow.stdout ?? [])[Symbol.asyncIterator]();
+    const reader = (slow.stdout ?? Readable.from([]))[Symbol.asyncIterator]();
     let size = ((await reader.next()).value as Buffer).length;
     const started = performance.now();
     expect((await run(guest, ["echo", "quick"])).stdout).toBe("quick\n");
@@ -139,7 +140,7 @@ describe.each(PROGRAMS)("sessions (%s)", (_, file) => {
     const session = await guest.link.session(
       program(["sh", "-c", `head -c ${size} /dev/zero; head -c ${size} /dev/zero >&2`]),
     );
-    const [out, err] = [await text(session.stdout ?? []), await text(session.stderr ?? [])];
+    const [out, err] = [await text(session.stdout ?? Readable.from([])), await text(session.stderr ?? Readable.from([]))];
     expect([out.length, err.length]).toEqual([size, size]);
   });
 

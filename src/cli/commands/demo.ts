@@ -15,13 +15,28 @@ export const demoCommand: Command = {
   passesStatus: true,
   args: [],
   flags: [
-    { name: "agent", value: "name", choices: AGENTS, summary: "scripted (default), or the real claude or codex against a local stand-in for its model" },
-    { name: "without-injection", summary: "put a wrong model token in: the real agents must then fail" },
+    {
+      name: "agent",
+      value: "name",
+      choices: AGENTS,
+      summary:
+        "scripted (default), or the real claude or codex against a local stand-in for its model",
+    },
+    {
+      name: "without-injection",
+      summary: "put a wrong model token in: the real agents must then fail",
+    },
     { name: "json", summary: "print the claims and whether they held as JSON" },
   ],
   examples: [
-    { command: "bot-bottle demo", explanation: "the scripted agent; needs no account and no internet" },
-    { command: "bot-bottle demo --agent claude", explanation: "the real Claude Code, installed from npm on first use" },
+    {
+      command: "bot-bottle demo",
+      explanation: "the scripted agent; needs no account and no internet",
+    },
+    {
+      command: "bot-bottle demo --agent claude",
+      explanation: "the real Claude Code, installed from npm on first use",
+    },
   ],
   run: runDemoCommand,
 };
@@ -49,6 +64,7 @@ async function runDemoCommand({ flags }: ParsedArgs, io: CommandIo): Promise<num
   const status = statusOf(result.exit);
   const isGood = result.claims.every((claim) => claim.holds);
   if (isJson) output.json({ status, claims: result.claims });
-  for (const claim of isJson ? [] : result.claims) tell(`${claim.holds ? color.green("yes") : color.red("NO ")} ${claim.text}`);
+  for (const claim of isJson ? [] : result.claims)
+    tell(`${claim.holds ? color.green("yes") : color.red("NO ")} ${claim.text}`);
   return status === 0 && !isGood ? 1 : status;
 }

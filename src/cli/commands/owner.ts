@@ -20,7 +20,12 @@ export const ownerCommand: Command = {
   examples: [],
   run: async (_parsed, io) => {
     const start = parseJson(await text(process.stdin)) as DetachedStart;
-    const secrets = new Map(Object.entries(start.secrets).map(([slot, { name, value }]) => [slot, new Secret(name, value)]));
+    const secrets = new Map(
+      Object.entries(start.secrets).map(([slot, { name, value }]) => [
+        slot,
+        new Secret(name, value),
+      ]),
+    );
     const said: string[] = [];
     const quiet = recordingOutput(io.output, said);
     try {
@@ -32,7 +37,11 @@ export const ownerCommand: Command = {
         onRunning: (bottle) => answer({ kind: "running", slug: bottle.id, pid: process.pid }),
       });
     } catch (error) {
-      const status = reportFailure(error, quiet, { isJson: false, passesStatus: true, isDebug: false });
+      const status = reportFailure(error, quiet, {
+        isJson: false,
+        passesStatus: true,
+        isDebug: false,
+      });
       answer({ kind: "failed", status, text: said.join("\n") });
       return status;
     }
@@ -51,7 +60,11 @@ function answer(value: DetachedAnswer): void {
 }
 
 function agentLog(bottle: Bottle): number {
-  return openSync(join(bottle.plan.paths.logs, "agent.log"), constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  return openSync(
+    join(bottle.plan.paths.logs, "agent.log"),
+    constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW,
+    0o600,
+  );
 }
 
 function recordingOutput(output: Output, said: string[]): Output {
@@ -59,6 +72,13 @@ function recordingOutput(output: Output, said: string[]): Output {
     said.push(line);
     if (said.length > 100) said.shift();
   };
-  const recording: Output = { ...output, print: keep, note: () => undefined, error: keep, progress: () => undefined, quiet: () => recording };
+  const recording: Output = {
+    ...output,
+    print: keep,
+    note: () => undefined,
+    error: keep,
+    progress: () => undefined,
+    quiet: () => recording,
+  };
   return recording;
 }

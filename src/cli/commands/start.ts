@@ -1,6 +1,13 @@
 /** `start`: boots a bottle for an agent and runs it on the operator's terminal or pipes. This process owns the bottle. */
 import type { BottlePlan, PlannedStart, StartOptions } from "../../index.ts";
-import { BACKEND_NAMES, type BackendName, LaunchError, planStart, resolveSecrets, UsageError } from "../../index.ts";
+import {
+  BACKEND_NAMES,
+  type BackendName,
+  LaunchError,
+  planStart,
+  resolveSecrets,
+  UsageError,
+} from "../../index.ts";
 import { createExec } from "../../process/spawn.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import { flagList, flagText, isSet } from "../flags/read.ts";
@@ -13,7 +20,8 @@ import { runBottle } from "../run-bottle.ts";
 export const startCommand: Command = {
   name: "start",
   summary: "start an agent in a new bottle",
-  description: "Start an agent in a new bottle. The program's exit status is the exit status; failures of bot-bottle itself end with 125.",
+  description:
+    "Start an agent in a new bottle. The program's exit status is the exit status; failures of bot-bottle itself end with 125.",
   passesStatus: true,
   acceptsRest: true,
   args: [{ name: "agent", summary: "agent to start (see bot-bottle list)", completes: "agent" }],
@@ -21,9 +29,24 @@ export const startCommand: Command = {
     { name: "headless", summary: "no questions; run --prompt, or the program after --" },
     { name: "prompt", value: "text", summary: "what the agent is to do (headless)" },
     { name: "cwd", summary: "give the agent a copy of the current directory" },
-    { name: "bottle", value: "name", isRepeatable: true, summary: "bottle file to use instead of the agent's own; repeat to merge in order" },
-    { name: "backend", value: "name", summary: "backend to use", choices: BACKEND_NAMES.filter((name) => name !== "fake") },
-    { name: "allow", value: "host[:port]", isRepeatable: true, summary: "grant one host for this launch only" },
+    {
+      name: "bottle",
+      value: "name",
+      isRepeatable: true,
+      summary: "bottle file to use instead of the agent's own; repeat to merge in order",
+    },
+    {
+      name: "backend",
+      value: "name",
+      summary: "backend to use",
+      choices: BACKEND_NAMES.filter((name) => name !== "fake"),
+    },
+    {
+      name: "allow",
+      value: "host[:port]",
+      isRepeatable: true,
+      summary: "grant one host for this launch only",
+    },
     { name: "label", value: "text", summary: "name of the bottle instead of a random one" },
     { name: "color", value: "name", summary: "colour of the label" },
     { name: "dry-run", summary: "show the plan and start nothing" },
@@ -35,10 +58,22 @@ export const startCommand: Command = {
     { name: "quiet", short: "q", summary: "no notes of bot-bottle on stderr" },
   ],
   examples: [
-    { command: "bot-bottle start claude --cwd", explanation: "Claude Code on a copy of this directory, attached to the terminal" },
-    { command: 'bot-bottle start claude --cwd --headless --prompt "fix the failing test"', explanation: "unattended; the work is kept and shown how to bring back" },
-    { command: "bot-bottle start claude --headless -- npm test", explanation: "run a program in the agent's bottle" },
-    { command: "bot-bottle start claude --dry-run --json", explanation: "the whole plan, without secret values" },
+    {
+      command: "bot-bottle start claude --cwd",
+      explanation: "Claude Code on a copy of this directory, attached to the terminal",
+    },
+    {
+      command: 'bot-bottle start claude --cwd --headless --prompt "fix the failing test"',
+      explanation: "unattended; the work is kept and shown how to bring back",
+    },
+    {
+      command: "bot-bottle start claude --headless -- npm test",
+      explanation: "run a program in the agent's bottle",
+    },
+    {
+      command: "bot-bottle start claude --dry-run --json",
+      explanation: "the whole plan, without secret values",
+    },
   ],
   run: runStart,
 };
@@ -58,12 +93,22 @@ async function runStart(parsed: ParsedArgs, io: CommandIo): Promise<number> {
     options: request,
     hasTerminal: hasTerminal(),
   });
-  await confirmTrust(planned.manifest, { io, isHeadless, namedBottles: bottles, isYes: isSet(flags, "yes") });
-  if (isSet(flags, "dry-run") || io.env.isDryRun) return printPlan(planned.plan, io, isSet(flags, "json"));
+  await confirmTrust(planned.manifest, {
+    io,
+    isHeadless,
+    namedBottles: bottles,
+    isYes: isSet(flags, "yes"),
+  });
+  if (isSet(flags, "dry-run") || io.env.isDryRun)
+    return printPlan(planned.plan, io, isSet(flags, "json"));
   if (isSet(flags, "detach") && !isHeadless) {
-    throw new UsageError("usage.invalid", "--detach needs --headless: nobody would see the terminal", {
-      hint: 'add --headless and --prompt "…" or -- and a program',
-    });
+    throw new UsageError(
+      "usage.invalid",
+      "--detach needs --headless: nobody would see the terminal",
+      {
+        hint: 'add --headless and --prompt "…" or -- and a program',
+      },
+    );
   }
   return confirmAndRun(planned, parsed, io);
 }
@@ -72,12 +117,18 @@ function startOptions({ flags, rest }: ParsedArgs, io: CommandIo): StartOptions 
   const isHeadless = isSet(flags, "headless");
   const prompt = flagText(flags, "prompt");
   if (!isHeadless && prompt !== undefined) {
-    throw new UsageError("usage.invalid", "--prompt goes with --headless", { hint: "add --headless" });
+    throw new UsageError("usage.invalid", "--prompt goes with --headless", {
+      hint: "add --headless",
+    });
   }
   if (!isHeadless && !hasTerminal() && !isSet(flags, "dry-run") && !io.env.isDryRun) {
-    throw new UsageError("usage.not-a-terminal", "no terminal is attached, and the start is not headless", {
-      hint: 'add --headless and --prompt "…" or -- and a program',
-    });
+    throw new UsageError(
+      "usage.not-a-terminal",
+      "no terminal is attached, and the start is not headless",
+      {
+        hint: 'add --headless and --prompt "…" or -- and a program',
+      },
+    );
   }
   return {
     backend: backendName(flagText(flags, "backend") ?? io.env.backend),
@@ -96,7 +147,10 @@ function backendName(text: string | undefined): BackendName | undefined {
   if (text === undefined) return undefined;
   const known = BACKEND_NAMES.find((name) => name === text && name !== "fake");
   if (known !== undefined) return known;
-  throw new UsageError("usage.invalid", `BOT_BOTTLE_BACKEND "${text}" is not a backend; one of bubblewrap, docker, smolmachines is expected`);
+  throw new UsageError(
+    "usage.invalid",
+    `BOT_BOTTLE_BACKEND "${text}" is not a backend; one of bubblewrap, docker, smolmachines is expected`,
+  );
 }
 
 function printPlan(plan: BottlePlan, io: CommandIo, isJson: boolean): number {
@@ -106,7 +160,11 @@ function printPlan(plan: BottlePlan, io: CommandIo, isJson: boolean): number {
 }
 
 /** `?` prompts come before the [y/N], so that an answer is never lost to a typo there. */
-async function confirmAndRun({ plan }: PlannedStart, parsed: ParsedArgs, io: CommandIo): Promise<number> {
+async function confirmAndRun(
+  { plan }: PlannedStart,
+  parsed: ParsedArgs,
+  io: CommandIo,
+): Promise<number> {
   const { flags } = parsed;
   const isHeadless = isSet(flags, "headless");
   const secrets = await resolveSecrets(plan.secrets, {

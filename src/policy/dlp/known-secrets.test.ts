@@ -55,15 +55,24 @@ const HIDING: readonly (readonly [string, (text: string) => string | Buffer])[] 
   ["JSON in JSON", (t) => JSON.stringify({ t: JSON.stringify({ t }) })],
   [
     "JSON, every character",
-    (t) => [...t].map((c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`).join(""),
+    (t) =>
+      Array.from(t)
+        .map((c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`)
+        .join(""),
   ],
-  ["entities", (t) => [...t].map((c) => `&#x${c.codePointAt(0)?.toString(16) ?? ""};`).join("")],
+  [
+    "entities",
+    (t) =>
+      Array.from(t)
+        .map((c) => `&#x${c.codePointAt(0)?.toString(16) ?? ""};`)
+        .join(""),
+  ],
   ["UTF-16", (t) => Buffer.from(t, "utf16le")],
-  ["hyphens between", (t) => [...t].join("-")],
-  ["lines between", (t) => [...t].join("\r\n")],
+  ["hyphens between", (t) => Array.from(t).join("-")],
+  ["lines between", (t) => Array.from(t).join("\r\n")],
   ["dots, as labels of a host", (t) => hex(t).replace(/.{20}/g, "$&.")],
-  ["zero-width between", (t) => [...t].join("\u200b")],
-  ["bidi marks between", (t) => [...t].join("\u202e")],
+  ["zero-width between", (t) => Array.from(t).join("\u200b")],
+  ["bidi marks between", (t) => Array.from(t).join("\u202e")],
   ["Cyrillic letters", cyrillic],
   ["mathematical letters", styled],
   ["variation selectors", (t) => `😀${selectors(t)}`],

@@ -22,7 +22,8 @@ describe("createStreamScanner", () => {
     const scanner = createStreamScanner("body", policy);
     const lead = "x ".repeat(500);
     const sent = scanner.push(Buffer.from(lead + TOKEN.slice(0, 10))).safe.toString();
-    expect(sent).not.toContain(TOKEN.slice(0, 1) + TOKEN.slice(1, 3));
+    expect(lead.startsWith(sent)).toBe(true);
+    expect(sent.length).toBeGreaterThan(0);
     const hit = scanner.push(Buffer.from(TOKEN.slice(10)));
     expect(hit.finding?.secret).toBe("TOKEN");
     expect(hit.safe).toHaveLength(0);
@@ -97,7 +98,7 @@ describe("masks of whole views", () => {
   it.each([
     ["plain", TOKEN],
     ["percent", TOKEN.replaceAll("_", "%5F")],
-    ["hyphens", [...TOKEN].join("-")],
+    ["hyphens", Array.from(TOKEN).join("-")],
     ["base64 of hex", Buffer.from(Buffer.from(TOKEN).toString("hex")).toString("base64")],
   ])("redact leaves nothing: %s", (_, hidden) => {
     const result = redact(textView("body", `{"a":"${hidden}","b":"kept"}`), policy);

@@ -4,7 +4,7 @@ import { invariant } from "../../base/assert.ts";
 import { systemCode } from "../../base/errors.ts";
 import { formatHostHeader } from "../../policy/authority.ts";
 import { renderCredential, setQueryCredential } from "../../policy/credentials.ts";
-import type { HeaderList } from "../../policy/headers.ts";
+import { type HeaderList, pairHeaders } from "../../policy/headers.ts";
 import { formatTarget } from "../../policy/path.ts";
 import type { Deny } from "../../policy/verdict.ts";
 import type { OutgoingBody, Scanned } from "./context.ts";
@@ -34,27 +34,26 @@ export type Exchanged =
   /** `isStale`: a reused connection broke before any answer, so nothing says that the request was seen. */
   | { readonly kind: "failed"; readonly error: Error; readonly isStale: boolean };
 
-/** Carries out one exchange. Resolves when the answer is sent or nothing more can be done. */
+/** Carries out one exchange. Resolves when the answer is sent or nothing more can be done; throws when Node refuses a header. */
 export function exchange(asked: Scanned, input: ExchangeInput): Promise<Exchanged> {
   const { request, response } = input.arrival;
   return new Promise((resolve) => {
     const upstream = http.request(requestArgs(asked, input));
-    const onGuestGone = (): void => {
-      if (!response.writableFinished) upstream.destroy();
-    };
     const settle = (result: Exchanged): void => {
       response.off("close", onGuestGone);
       resolve(result);
     };
+    const onGuestGone = (): void => {
+      if (!response.writableFinished) upstream.destroy();
+      settle({ kind: "answered" });
+    };
+    const onClose = (): void => settle(failed(new Error("the connection was closed"), false));
     response.once("close", onGuestGone);
-    upstream.on("timeout", () => upstream.destroy(new Error("no byte for too long")));
-    upstream.on("error", (error) =>
-      settle({ kind: "failed", error, isStale: isStale(upstream, error) }),
-    );
-    upstream.on("close", () =>
-      settle({ kind: "failed", error: new Error("connection closed"), isStale: false }),
-    );
-    upstream.on("response", (answer) => {
+    upstream.on("timeout", () => upstream.destroy(new Error("no byte came for too long")));
+    upstream.on("error", (error) => settle(failed(error, isStale(upstream, error))));
+    upstream.once("close", onClose);
+    upstream.once("response", (answer) => {
+      upstream.off("close", onClose);
       void relay(answer, asked, input).then(settle);
     });
     void sendBody(asked, request, upstream).then((verdict) => {
@@ -63,6 +62,10 @@ export function exchange(asked: Scanned, input: ExchangeInput): Promise<Exchange
       upstream.destroy();
     });
   });
+}
+
+function failed(error: Error, isStaleConnection: boolean): Exchanged {
+  return { kind: "failed", error, isStale: isStaleConnection };
 }
 
 /** A broken reused connection that gave no answer at all. */
@@ -74,19 +77,12 @@ function isStale(upstream: ClientRequest, error: Error): boolean {
 async function relay(answer: IncomingMessage, asked: Scanned, input: ExchangeInput): Promise<Exchanged> {
   const { response, state } = input.arrival;
   const { authority, method, path } = asked;
-  const headers = stripHopByHop(pairs(answer));
+  const headers = stripHopByHop(pairHeaders(answer.rawHeaders));
   const status = answer.statusCode;
   input.recorder.traffic("egress_response", { host: authority.host, method, path, status, headers });
   const secrets = asked.route.auth === undefined ? undefined : state.echoes;
   const error = await relayResponse(answer, response, { headers, secrets, isHead: method === "HEAD" });
-  return error === undefined ? { kind: "answered" } : { kind: "failed", error, isStale: false };
-}
-
-function pairs(answer: IncomingMessage): HeaderList {
-  const { rawHeaders } = answer;
-  return rawHeaders.flatMap((name, index) =>
-    index % 2 === 0 ? [[name, rawHeaders[index + 1] ?? ""] as const] : [],
-  );
+  return error === undefined ? { kind: "answered" } : failed(error, false);
 }
 
 function requestArgs(asked: Scanned, input: ExchangeInput): UpstreamArgs {

@@ -3,7 +3,7 @@
  * decision is in the audit log, and the credential is put in here, after everything was searched.
  */
 import { messageOf, systemCode } from "../../base/errors.ts";
-import { formatAuthority } from "../../policy/authority.ts";
+import { formatAuthority, formatHostHeader } from "../../policy/authority.ts";
 import { deny } from "../../policy/decide.ts";
 import type { Deny } from "../../policy/verdict.ts";
 import type { Arrival, Scanned, Services } from "./context.ts";
@@ -72,9 +72,10 @@ function findPlace(asked: Scanned, { arrival, services }: ForwardInput): Promise
 }
 
 function recordAllow(asked: Scanned, { recorder }: ForwardInput): Deny | undefined {
-  const { authority, method, path, route } = asked;
+  const { authority, scheme, method, path, route } = asked;
+  const host = formatHostHeader(authority, scheme);
   return recorder.decide(
-    { kind: "request", host: formatAuthority(authority), method, path, isClean: route.scansOutbound },
+    { kind: "request", host, method, path, isClean: route.scansOutbound },
     { kind: asked.isRedacted ? "redact" : "allow", rule: route.rule },
   );
 }

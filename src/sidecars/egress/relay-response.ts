@@ -3,7 +3,7 @@
  * request reaches the guest; an answer that cannot be read for that is not passed on.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Readable } from "node:stream";
+import type { Readable, Transform } from "node:stream";
 import type { KnownSecrets } from "../../policy/dlp/known-secrets.ts";
 import { createStreamMasker, type StreamMasker } from "../../policy/dlp/stream.ts";
 import { type HeaderList, headerValues } from "../../policy/headers.ts";
@@ -40,7 +40,9 @@ export async function relayResponse(
   response.sendDate = false;
   response.writeHead(answer.statusCode ?? 502, flattenHeaders(maskHeaders(kept, secrets)));
   // The first bytes follow at once or not for long; only then are the headers worth a packet of their own.
-  setImmediate(() => response.flushHeaders());
+  setImmediate(() => {
+    if (!response.writableEnded) response.flushHeaders();
+  });
   return await pump(source, response, secrets && createStreamMasker(secrets));
 }
 
@@ -59,29 +61,32 @@ function maskHeaders(headers: HeaderList, secrets: KnownSecrets | undefined): He
 
 /** Undoes the encoding that an upstream chose although it was asked for none. */
 function decoded(answer: IncomingMessage, codings: readonly string[]): Readable | undefined {
-  const zlib = process.getBuiltinModule("node:zlib");
   const [coding, ...more] = codings;
-  if (more.length > 0) return undefined;
+  const decoder = more.length > 0 || coding === undefined ? undefined : decoderOf(coding);
+  if (decoder === undefined) return undefined;
+  answer.on("error", (error) => decoder.destroy(error));
+  answer.on("close", () => {
+    if (!answer.complete) decoder.destroy(new Error("the answer was cut off"));
+  });
+  decoder.on("close", () => answer.destroy());
+  return answer.pipe(decoder);
+}
+
+function decoderOf(coding: string): Transform | undefined {
+  const zlib = process.getBuiltinModule("node:zlib");
   switch (coding) {
     case "gzip":
     case "x-gzip":
-      return link(answer, zlib.createGunzip());
+      return zlib.createGunzip();
     case "deflate":
-      return link(answer, zlib.createInflate());
+      return zlib.createInflate();
     case "br":
-      return link(answer, zlib.createBrotliDecompress());
+      return zlib.createBrotliDecompress();
     case "zstd":
-      return link(answer, zlib.createZstdDecompress());
+      return zlib.createZstdDecompress();
     default:
       return undefined;
   }
-}
-
-function link(answer: IncomingMessage, decoder: ReturnType<typeof import("node:zlib").createGunzip> | import("node:zlib").BrotliDecompress): Readable {
-  answer.on("error", (error) => decoder.destroy(error));
-  answer.on("aborted", () => decoder.destroy(new Error("the answer was cut off")));
-  decoder.on("error", () => answer.destroy());
-  return answer.pipe(decoder);
 }
 
 function pump(

@@ -79,6 +79,10 @@ function pump(request: IncomingMessage, sink: Sink): Promise<Deny | undefined> {
       request.resume();
       finish(undefined);
     };
+    if (request.destroyed) {
+      onClose();
+      return;
+    }
     request.on("data", onData).on("end", onEnd).on("close", onClose);
     upstream.on("drain", onDrain).on("close", onGone);
     request.resume();

@@ -9,6 +9,7 @@ import {
   type NamedSecret,
 } from "../../policy/dlp/known-secrets.ts";
 import type { ScanPolicy } from "../../policy/dlp/types.ts";
+import { renderCredential } from "../../policy/credentials.ts";
 import { CA_KEY_SLOT, type EgressConfig } from "../../policy/egress.ts";
 import { createLeafCache, type LeafCache } from "./leaf-cache.ts";
 import { type ProxyAddress, parseProxyAddress } from "./proxy-address.ts";
@@ -36,6 +37,12 @@ export function createState(config: EgressConfig, secrets: Secrets, clock: Clock
   const tokens = valuesOf(injected, secrets);
   const searched = valuesOf([...injected, ...config.scanSlots], secrets);
   const caKey = secretOf(CA_KEY_SLOT, secrets);
+  for (const { rule, auth } of config.policy.routes) {
+    if (auth === undefined) continue;
+    const value = secretOf(auth.slot, secrets).reveal().trim();
+    if (value !== "" && renderCredential(auth.carrier, value) !== undefined) continue;
+    throw new ProtocolError("protocol.message", `${rule}: the value of ${auth.slot} cannot stand in a header`);
+  }
   return {
     config,
     proxy: config.upstreamProxy === undefined ? undefined : parseProxyAddress(config.upstreamProxy),

@@ -1,0 +1,184 @@
+/** `cp`: copies files into or out of a bottle, running or kept. What is copied out belongs to the operator. */
+import { realpath, stat } from "node:fs/promises";
+import { basename, dirname, join, posix, resolve } from "node:path";
+import { systemCode, UsageError } from "../../base/errors.ts";
+import { type GuestPath, parseGuestPath } from "../../base/ids.ts";
+import { readTree } from "../../base/read-tree.ts";
+import type { TreeItem } from "../../base/tree.ts";
+import { writeTree } from "../../base/write-tree.ts";
+import type { Command, CommandIo, ParsedArgs } from "../command.ts";
+import { isSet } from "../flags/read.ts";
+import { type GuestFiles, openGuestFiles } from "../guest-copy.ts";
+import { findBottle } from "../slugs.ts";
+
+/** `slug:/path`: everything before the first colon that is followed by a slash. */
+const GUEST_SIDE = /^([a-z0-9][a-z0-9-]*):(\/.*)$/s;
+
+/** The command `cp`. */
+export const cpCommand: Command = {
+  name: "cp",
+  summary: "copy files into or out of a bottle",
+  description:
+    "Copy a file or directory. Exactly one side is slug:/path. A destination that is a directory is copied into; SRC/. copies what is in a directory. Links are copied as links and never followed in the guest. A kept bottle works like a running one, below /home/node.",
+  args: [
+    { name: "src", summary: "host path, or slug:/path", completes: "file" },
+    { name: "dst", summary: "slug:/path, or host path", completes: "file" },
+  ],
+  flags: [
+    { name: "json", summary: "print what was copied as JSON" },
+    { name: "quiet", short: "q", summary: "say nothing on stderr" },
+  ],
+  examples: [
+    {
+      command: "bot-bottle cp claude-x1y2z:/home/node/workspace ./work",
+      explanation: "bring the agent's work back",
+    },
+    {
+      command: "bot-bottle cp notes.md claude-x1y2z:/home/node/workspace/",
+      explanation: "give it one more file",
+    },
+  ],
+  run: runCp,
+};
+
+async function runCp({ args, flags }: ParsedArgs, io: CommandIo): Promise<number> {
+  const [src = "", dst = ""] = args;
+  const [from, to] = [parseSide(src), parseSide(dst)];
+  if ((from.slug === undefined) === (to.slug === undefined)) throw sidesError();
+  const bottle = await findBottle(io.env.home, from.slug ?? to.slug ?? "");
+  await using files = await openGuestFiles(bottle, io);
+  const done =
+    from.slug === undefined
+      ? await copyIn(from.path, to.path, files, io)
+      : await copyOut(from.path, to.path, files, io);
+  if (isSet(flags, "json")) io.output.json({ slug: bottle.slug, ...done });
+  else io.output.note(`${done.entries} ${done.entries === 1 ? "entry" : "entries"} copied to ${done.target}`);
+  if (done.leading > 0) {
+    const what = done.leading === 1 ? "1 copied link leads" : `${done.leading} copied links lead`;
+    io.output.note(io.output.color.yellow(`${what} out of the copy: look before you follow it`));
+  }
+  return 0;
+}
+
+interface Side {
+  readonly slug: string | undefined;
+  readonly path: string;
+}
+
+function parseSide(text: string): Side {
+  const match = GUEST_SIDE.exec(text);
+  return match === null ? { slug: undefined, path: text } : { slug: match[1], path: match[2] ?? "/" };
+}
+
+function sidesError(): UsageError {
+  return new UsageError("usage.path", "cp needs exactly one side in a bottle; slug:/path is expected there", {
+    hint: "bot-bottle cp SLUG:/home/node/workspace ./work",
+  });
+}
+
+/** What was copied. */
+interface Done {
+  readonly entries: number;
+  readonly target: string;
+  /** Links whose target lies outside the copy. */
+  readonly leading: number;
+}
+
+async function copyIn(src: string, dst: string, files: GuestFiles, io: CommandIo): Promise<Done> {
+  const source = await hostSource(src);
+  const wanted = parseGuestPath(dst);
+  const isInto = dst.endsWith("/") || (await files.kindOf(wanted)) === "directory";
+  const isContent = isContentOf(src);
+  const target = isInto && !isContent ? posix.join(wanted, basename(source)) : posix.normalize(wanted);
+  const root = parseGuestPath(target.length > 1 ? target.replace(/\/$/, "") : target);
+  const entries = await files.write(root, watched(readTree(source), io.signal, NOTHING));
+  return { entries, target: root, leading: 0 };
+}
+
+const NOTHING = (): void => undefined;
+
+/** What the operator names is followed where it is a link; nothing below it is. */
+async function hostSource(path: string): Promise<string> {
+  try {
+    return await realpath(resolve(path));
+  } catch (error) {
+    throw new UsageError("usage.path", `cannot copy ${path}: ${systemCode(error) ?? "it cannot be read"}`, {
+      hint: "check the path",
+      cause: error,
+    });
+  }
+}
+
+async function copyOut(src: string, dst: string, files: GuestFiles, io: CommandIo): Promise<Done> {
+  const source = parseGuestPath(src);
+  const name = posix.basename(posix.normalize(source));
+  const target = await hostTarget(dst, isContentOf(src) || name === "" ? undefined : name);
+  let leading = 0;
+  const watch = ({ entry }: TreeItem): void => {
+    if (entry.type === "symlink" && leadsOut(entry.path, entry.target)) leading += 1;
+  };
+  const root = plainPath(source);
+  const entries = await writeTree(target, watched(files.read(root), io.signal, watch));
+  return { entries, target, leading };
+}
+
+function plainPath(path: GuestPath): GuestPath {
+  const clean = posix.normalize(path);
+  return parseGuestPath(clean.length > 1 ? clean.replace(/\/$/, "") : clean);
+}
+
+function isContentOf(path: string): boolean {
+  return path.endsWith("/.") || path === ".";
+}
+
+/** Where the copy goes: into an existing directory under the source's name, else the path itself. */
+async function hostTarget(dst: string, name: string | undefined): Promise<string> {
+  const path = resolve(dst);
+  const info = await kindOf(path);
+  if (info === "directory") return name === undefined ? path : join(path, name);
+  if (info === "missing" && dst.endsWith("/")) throw targetError(dst, "it does not exist");
+  if ((await kindOf(dirname(path))) !== "directory") throw targetError(dst, "its directory does not exist");
+  return path;
+}
+
+async function kindOf(path: string): Promise<"directory" | "other" | "missing"> {
+  try {
+    return (await stat(path)).isDirectory() ? "directory" : "other";
+  } catch (error) {
+    if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return "missing";
+    throw error;
+  }
+}
+
+function targetError(path: string, why: string): UsageError {
+  return new UsageError("usage.path", `cannot copy to ${path}: ${why}`, { hint: "make it first" });
+}
+
+/** Stops between two entries, or two pieces of one, when a signal came: half a file is then removed by the writer. */
+async function* watched(
+  items: AsyncIterable<TreeItem>,
+  signal: AbortSignal,
+  onItem: (item: TreeItem) => void,
+): AsyncGenerator<TreeItem> {
+  for await (const item of items) {
+    signal.throwIfAborted();
+    onItem(item);
+    yield { entry: item.entry, content: item.content && watchedBytes(item.content, signal) };
+  }
+}
+
+async function* watchedBytes(
+  content: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of content) {
+    signal.throwIfAborted();
+    yield chunk;
+  }
+}
+
+function leadsOut(path: string, target: string): boolean {
+  if (target.startsWith("/")) return true;
+  const resolved = posix.normalize(posix.join(posix.dirname(path), target));
+  return resolved === ".." || resolved.startsWith("../");
+}

@@ -1,0 +1,147 @@
+/** `stop`: ends running bottles and says what became of the work. */
+import { BottleError, LaunchError, UsageError } from "../../base/errors.ts";
+import { parseBottleId } from "../../base/ids.ts";
+import { connectBottle, type HomePaths, type ListedBottle, listBottles } from "../../index.ts";
+import { readRecord } from "../../protocol/record.ts";
+import { isAlive, killIfSame } from "../../process/identity.ts";
+import { systemClock } from "../../base/clock.ts";
+import { join } from "node:path";
+import { bringBackCommand } from "../bring-back.ts";
+import { cleanText } from "../clean-text.ts";
+import type { Command, CommandIo, ParsedArgs } from "../command.ts";
+import { isSet } from "../flags/read.ts";
+import { matchSlug } from "../slugs.ts";
+
+/** How long an owner that does not answer its socket may take to end after SIGTERM, in milliseconds. */
+const TERMINATE_MS = 30_000;
+const POLL_MS = 100;
+
+/** The command `stop`. */
+export const stopCommand: Command = {
+  name: "stop",
+  summary: "end a running bottle",
+  description:
+    "End every process in the bottle and close its doors. Work that differs from what the agent was given is kept, and the command that brings it back is printed.",
+  isInterruptible: true,
+  args: [
+    {
+      name: "slug",
+      summary: "bottles, or beginnings of their names",
+      isOptional: true,
+      isVariadic: true,
+      completes: "bottle",
+    },
+  ],
+  flags: [
+    { name: "all", summary: "stop every running bottle of this home" },
+    { name: "json", summary: "print what was stopped as JSON" },
+  ],
+  examples: [
+    { command: "bot-bottle stop claude-x1y2z", explanation: "end one bottle" },
+    { command: "bot-bottle stop --all", explanation: "end all of them" },
+  ],
+  run: runStop,
+};
+
+/** One bottle that ended. */
+interface Stopped {
+  readonly slug: string;
+  /** Why its work was kept; undefined when there was none. */
+  readonly kept: string | undefined;
+  /** The command that brings the work back. */
+  readonly bring_back: string | undefined;
+}
+
+async function runStop(parsed: ParsedArgs, io: CommandIo): Promise<number> {
+  const { home } = io.env;
+  const chosen = choose(await listBottles(home), parsed);
+  const outcomes = await Promise.allSettled(chosen.map((bottle) => stopOne(home, bottle)));
+  const stopped = outcomes.flatMap((it) => (it.status === "fulfilled" ? [it.value] : []));
+  if (isSet(parsed.flags, "json")) io.output.json({ stopped });
+  else for (const bottle of stopped) tell(bottle, io);
+  if (chosen.length === 0) io.output.note("nothing is running");
+  const failures = outcomes.flatMap((it) => (it.status === "rejected" ? [it.reason as unknown] : []));
+  if (failures.length > 0) throw failureOf(failures);
+  return 0;
+}
+
+function choose(bottles: readonly ListedBottle[], { args, flags }: ParsedArgs): readonly ListedBottle[] {
+  const isActive = ({ status }: ListedBottle): boolean => status === "running" || status === "launching";
+  if (isSet(flags, "all")) {
+    if (args.length === 0) return bottles.filter(isActive);
+    throw new UsageError("usage.invalid", "--all goes without names");
+  }
+  if (args.length === 0) {
+    throw new UsageError("usage.invalid", "stop needs a bottle; a name or --all is expected", {
+      hint: "run bot-bottle list active",
+    });
+  }
+  const names = bottles.map((bottle) => bottle.slug);
+  const wanted = new Set(args.map((text) => matchSlug(text, names)));
+  const chosen = bottles.filter((bottle) => wanted.has(bottle.slug));
+  const idle = chosen.find((bottle) => !isActive(bottle));
+  if (idle === undefined) return chosen;
+  throw new UsageError("usage.not-running", `bottle ${idle.slug} is not running: it is ${idle.status}`, {
+    hint: idle.status === "dead" ? "run bot-bottle cleanup" : "run bot-bottle list active",
+  });
+}
+
+async function stopOne(home: HomePaths, { slug, status }: ListedBottle): Promise<Stopped> {
+  const id = parseBottleId(slug);
+  const stateDir = join(home.state, id);
+  if (status === "launching") await terminateOwner(stateDir, slug);
+  else {
+    try {
+      await using connection = await connectBottle(home, id);
+      await connection.stop();
+    } catch (error) {
+      if (!(error instanceof BottleError)) throw error;
+      // An owner that does not answer is told by the system instead.
+      await terminateOwner(stateDir, slug);
+    }
+  }
+  await waitUntilEnded(stateDir, slug);
+  const record = await readRecord(stateDir);
+  if (record === undefined || record.kept === "") {
+    return { slug, kept: undefined, bring_back: undefined };
+  }
+  return { slug, kept: record.kept, bring_back: bringBackCommand(slug, record.copy_cwd) };
+}
+
+async function terminateOwner(stateDir: string, slug: string): Promise<void> {
+  const owner = (await readRecord(stateDir))?.owner ?? null;
+  if (owner !== null) killIfSame({ pid: owner.pid, startTime: owner.start_time }, "SIGTERM");
+  await waitUntilEnded(stateDir, slug);
+}
+
+/** The record names an owner until the owner is done; one that died without a word is for `cleanup`. */
+async function waitUntilEnded(stateDir: string, slug: string): Promise<void> {
+  for (const until = systemClock.monotonic() + TERMINATE_MS; ; ) {
+    const record = await readRecord(stateDir);
+    if (record === undefined || record.owner === null) return;
+    if (!isAlive({ pid: record.owner.pid, startTime: record.owner.start_time })) return;
+    if (systemClock.monotonic() > until) {
+      throw new LaunchError("launch.backend", `bottle ${slug} did not end within ${TERMINATE_MS / 1000} s`, {
+        hint: `kill its owner (pid ${record.owner.pid}), then run bot-bottle cleanup`,
+      });
+    }
+    await systemClock.sleep(POLL_MS);
+  }
+}
+
+function tell({ slug, kept, bring_back }: Stopped, { output }: CommandIo): void {
+  output.print(slug);
+  if (kept === undefined) return;
+  output.note(`work kept: ${cleanText(kept)}`);
+  output.note(`  ${bring_back}`);
+}
+
+/** One failure as it is; of several the first, with the others beside it. */
+function failureOf(failures: readonly unknown[]): unknown {
+  const [first] = failures;
+  if (failures.length === 1 || !(first instanceof Error)) return first;
+  return new LaunchError("launch.backend", `${failures.length} bottles were not stopped: ${first.message}`, {
+    hint: "run bot-bottle list active",
+    cause: first,
+  });
+}

@@ -1,0 +1,90 @@
+/** The egress daemon: the guest's only way to the world, and the place where policy is enforced. */
+import { type Clock, systemClock } from "../../base/clock.ts";
+import { BugError, messageOf } from "../../base/errors.ts";
+import type { EgressConfig } from "../../policy/egress.ts";
+import type { Daemon, DaemonContext, Reloaded } from "../descriptor.ts";
+import { createBufferBudget } from "./body.ts";
+import { parseEgressConfig } from "./config.ts";
+import type { Services } from "./context.ts";
+import { type Lookup, systemLookup } from "./locate.ts";
+import { createProxyServer, type ProxyServer } from "./proxy-server.ts";
+import { createState, type EgressState, warmState } from "./state.ts";
+
+/** What tests replace: the resolver and the clock. */
+export interface EgressPorts {
+  readonly lookup?: Lookup;
+  readonly clock?: Clock;
+}
+
+interface Running {
+  readonly context: DaemonContext<EgressConfig>;
+  readonly server: ProxyServer;
+  readonly swap: (next: EgressState) => void;
+}
+
+/** Makes the daemon. */
+export function createEgress(ports: EgressPorts = {}): Daemon<EgressConfig> {
+  const { lookup = systemLookup, clock = systemClock } = ports;
+  let running: Running | undefined;
+  return {
+    name: "egress",
+    parseConfig: parseEgressConfig,
+    start: async (context) => {
+      if (running !== undefined) throw new BugError("egress was started twice");
+      running = open(context, lookup, clock);
+      await running.server.listen(context.door);
+      sayLoaded(context, context.config);
+    },
+    health: () => {
+      const isHealthy = running?.server.isListening === true;
+      return Promise.resolve({ isHealthy, detail: isHealthy ? "accepting" : "not listening" });
+    },
+    reload: (next) => Promise.resolve(reload(running, next, clock)),
+    stop: async (deadlineMs) => {
+      await running?.server.stop(deadlineMs);
+    },
+  };
+}
+
+function open(context: DaemonContext<EgressConfig>, lookup: Lookup, clock: Clock): Running {
+  let state = createState(context.config, context.secrets, clock);
+  const { audit, log } = context;
+  const services: Services = { audit, log, lookup, ownListeners: [], buffers: createBufferBudget() };
+  const server = createProxyServer({
+    services,
+    state: () => state,
+    onFault: (error) => {
+      throw error;
+    },
+  });
+  // The door accepts before TLS is loaded; a fault found here ends the bundle like any other.
+  const first = state;
+  setImmediate(() => warmState(first));
+  const swap = (next: EgressState): void => {
+    const old = state;
+    state = next;
+    old.pool.closeIdle();
+  };
+  return { context, server, swap };
+}
+
+function reload(running: Running | undefined, next: EgressConfig, clock: Clock): Reloaded {
+  if (running === undefined) return { ok: false, message: "egress does not run" };
+  try {
+    const state = createState(next, running.context.secrets, clock);
+    warmState(state);
+    running.swap(state);
+    sayLoaded(running.context, next);
+    return { ok: true };
+  } catch (error) {
+    return { ok: false, message: messageOf(error) };
+  }
+}
+
+const LEVELS = { 0: "off", 1: "blocks", 2: "full" } as const;
+
+function sayLoaded({ log }: DaemonContext<EgressConfig>, config: EgressConfig): void {
+  const hosts = config.policy.routes.map((route) => route.host);
+  const level = LEVELS[config.logLevel];
+  log.info(`egress: loaded ${hosts.length} route(s): ${hosts.join(", ")} [log=${level}]`);
+}

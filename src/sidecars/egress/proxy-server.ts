@@ -1,0 +1,162 @@
+/**
+ * The listener of the guest's proxy: one HTTP server for what comes straight and for what comes out of tunnels, so that the
+ * same limits and the same parser hold for both.
+ */
+import { chmodSync, rmSync } from "node:fs";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { messageOf, systemCode } from "../../base/errors.ts";
+import type { Authority } from "../../policy/authority.ts";
+import { deny } from "../../policy/decide.ts";
+import type { Deny } from "../../policy/verdict.ts";
+import { PROTOCOL_RULE } from "./classify.ts";
+import type { Services } from "./context.ts";
+import { handleRequest } from "./handle-request.ts";
+import { http } from "./node-http.ts";
+import { createRecorder } from "./record.ts";
+import { refuseSocket } from "./refusal.ts";
+import type { EgressState } from "./state.ts";
+import { openTunnel } from "./tunnel.ts";
+
+/** Largest header block of a request. */
+export const MAX_HEADER_BYTES: number = 64 * 1024;
+/** Time for a whole header block. */
+export const HEADERS_TIMEOUT_MS = 20_000;
+/** Time that an idle connection is kept for its next request. */
+const KEEP_ALIVE_MS = 65_000;
+/** Guest connections at a time: each costs some 60 KiB with TLS. */
+export const MAX_CONNECTIONS = 512;
+
+export interface ProxyServerOptions {
+  readonly services: Services;
+  /** The policy in force now. */
+  readonly state: () => EgressState;
+  /** A fault of the listener itself: the bundle must not live on without its door. */
+  readonly onFault: (error: Error) => void;
+}
+
+export interface ProxyServer {
+  /** Resolves when the door accepts. */
+  listen(door: string): Promise<void>;
+  /** Closes the door, waits for requests until the deadline, then cuts them. */
+  stop(deadlineMs: number): Promise<void>;
+  readonly isListening: boolean;
+}
+
+/** Makes the proxy's server. */
+export function createProxyServer(options: ProxyServerOptions): ProxyServer {
+  const { services, state } = options;
+  const tunnels = new WeakMap<Socket, Authority>();
+  const sockets = new Set<Socket>();
+  const answering = new WeakMap<Socket, number>();
+  const server = http.createServer({
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionsCheckingInterval: 5_000,
+    requireHostHeader: false,
+    insecureHTTPParser: false,
+    noDelay: true,
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  // The header block is bounded by its size; a bound on the number would silently drop headers from what is judged.
+  server.maxHeadersCount = 0;
+
+  const handle = (request: IncomingMessage, response: ServerResponse, isExpecting: boolean): void => {
+    const { socket } = request;
+    answering.set(socket, (answering.get(socket) ?? 0) + 1);
+    response.once("close", () => answering.set(socket, (answering.get(socket) ?? 1) - 1));
+    const arrival = { request, response, tunnel: tunnels.get(socket), state: state(), expectsContinue: isExpecting };
+    void handleRequest(arrival, services);
+  };
+  server.on("request", (request, response) => handle(request, response, false));
+  server.on("checkContinue", (request, response) => handle(request, response, true));
+  server.on("checkExpectation", (_request, response: ServerResponse) => {
+    response.writeHead(417, { "Content-Type": "text/plain", Connection: "close" });
+    response.end("egress: bad-request: only Expect: 100-continue is known\n");
+  });
+  server.on("connect", (request: IncomingMessage, stream, head: Buffer) => {
+    const socket = request.socket;
+    if (stream !== socket || tunnels.has(socket)) {
+      refuseRaw(services, state(), socket, tunnelInTunnel);
+      return;
+    }
+    const onSecure = (secure: Socket, authority: Authority): void => {
+      tunnels.set(secure, authority);
+      server.emit("connection", secure);
+    };
+    openTunnel({ request, socket, head, state: state(), onSecure }, services).catch((error: unknown) => {
+      services.log.error("tunnel failed", { error: messageOf(error) });
+      socket.destroy();
+    });
+  });
+  server.on("clientError", (error, stream) => {
+    const socket = stream as Socket;
+    const isQuiet = !socket.writable || systemCode(error) === "ECONNRESET";
+    // In the middle of an answer a refusal would be read as part of it.
+    if (isQuiet || (answering.get(socket) ?? 0) > 0) socket.destroy();
+    else refuseRaw(services, state(), socket, malformed(error));
+  });
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  return lifecycle(server, sockets, options.onFault);
+}
+
+const tunnelInTunnel: Deny = deny(
+  "bad-request",
+  PROTOCOL_RULE,
+  "CONNECT inside a tunnel is not forwarded; connect to the proxy itself",
+);
+
+function malformed(error: Error): Deny {
+  const code = systemCode(error) ?? "malformed";
+  return deny("bad-request", PROTOCOL_RULE, `the request is not HTTP/1.1 as it should be: ${code}; send it anew`);
+}
+
+function refuseRaw(services: Services, state: EgressState, socket: Socket, verdict: Deny): void {
+  const { audit, log } = services;
+  const { scanPolicy, config } = state;
+  const recorder = createRecorder({ audit, log, logLevel: config.logLevel, scanPolicy });
+  const subject = { kind: "request", host: undefined, method: undefined, path: undefined } as const;
+  recorder.decide({ ...subject, isClean: true }, verdict);
+  refuseSocket(socket, verdict, "a request that could not be read");
+}
+
+function lifecycle(
+  server: Server,
+  sockets: ReadonlySet<Socket>,
+  onFault: (error: Error) => void,
+): ProxyServer {
+  return {
+    get isListening() {
+      return server.listening;
+    },
+    listen: (door) =>
+      new Promise((resolve, reject) => {
+        // What a killed bundle left; a listening socket there would be another bundle of the same bottle, which cannot be.
+        rmSync(door, { force: true });
+        server.once("error", reject);
+        server.listen({ path: door }, () => {
+          server.off("error", reject);
+          server.on("error", onFault);
+          chmodSync(door, 0o666);
+          resolve();
+        });
+      }),
+    stop: (deadlineMs) =>
+      new Promise((resolve) => {
+        const cut = (): void => {
+          for (const socket of sockets) socket.destroy();
+        };
+        const timer = setTimeout(cut, deadlineMs);
+        server.close(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+        server.closeIdleConnections();
+      }),
+  };
+}

@@ -1,0 +1,67 @@
+// A home of its own for tests that start bottles: manifest files, plan and launch with chosen backend and bundle host.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach } from "vitest";
+import { type Backend, type Bottle, type BottlePlan, homePaths, type HomePaths, openBottle, type OpenOptions, parseHostPath, planStart, type StartOptions } from "../../src/index.ts";
+import type { BundleHost } from "../../src/bundle/contract.ts";
+
+export interface World {
+  readonly root: string;
+  readonly home: HomePaths;
+  readonly project: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+const DEFAULT_BOTTLE = "agent_provider: { template: command, settings: { argv: [/bin/sh, -c, exit 0] } }";
+
+/** Makes a home with one bottle `box` and one agent `worker`; removed after the test. */
+export function makeWorld(bottle: string = DEFAULT_BOTTLE): World {
+  const root = mkdtempSync(join(tmpdir(), "bb-test-"));
+  const home = homePaths(parseHostPath(join(root, "home")));
+  const project = join(root, "project");
+  for (const directory of [home.bottles, home.agents, project]) mkdirSync(directory, { recursive: true });
+  writeFileSync(join(home.bottles, "box.md"), `---\n${bottle}\n---\n`);
+  writeFileSync(join(home.agents, "worker.md"), "---\nbottle: box\n---\nDo the work.\n");
+  writeFileSync(join(project, "README.md"), "# project\n");
+  afterEach(() => rmSync(root, { recursive: true, force: true, maxRetries: 3 }));
+  return { root, home, project, env: { PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", HOME: root } };
+}
+
+const DEFAULTS: StartOptions = {
+  backend: undefined,
+  copyCwd: false,
+  label: undefined,
+  color: undefined,
+  mode: "headless",
+  prompt: undefined,
+  command: undefined,
+  allow: [],
+  keep: false,
+};
+
+/** Plans a start of `worker`. */
+export async function planIn(world: World, options: Partial<StartOptions> = {}): Promise<BottlePlan> {
+  const { plan } = await planStart({
+    home: world.home,
+    userHome: parseHostPath(world.root),
+    cwd: parseHostPath(world.project),
+    env: world.env,
+    agent: "worker",
+    bottles: [],
+    hasTerminal: false,
+    options: { ...DEFAULTS, ...options },
+  });
+  return plan;
+}
+
+export interface Launchers {
+  readonly backend: Backend;
+  readonly bundleHost?: BundleHost;
+}
+
+/** Plans and launches. */
+export async function openIn(world: World, launchers: Launchers, options: Partial<StartOptions> = {}, open: Partial<OpenOptions> = {}): Promise<Bottle> {
+  const plan = await planIn(world, { backend: launchers.backend.name, ...options });
+  return openBottle(plan, { env: world.env, ...launchers, ...open });
+}
