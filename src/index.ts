@@ -78,5 +78,5 @@ export { decideTrust } from "./manifest/trust.ts";
 export type { Manifest } from "./manifest/types.ts";
 export { explainRoute } from "./policy/explain.ts";
 export { createExec } from "./process/spawn.ts";
-export { commandPreset, type Preset, PRESET_NAMES, type PresetOptions, presetNamed } from "./providers/presets.ts";
+export { type Preset, PRESET_NAMES, type PresetOptions, presetNamed } from "./providers/presets.ts";
 export { PROVIDER_NAMES, providerNamed } from "./providers/registry.ts";

@@ -8,6 +8,7 @@ import { Secret, type Secrets } from "../base/secret.ts";
 import type { BundleHandle } from "../bundle/contract.ts";
 import { CA_KEY_SLOT } from "../policy/egress.ts";
 import { GUEST_CA_FILES, mergedCaBundle } from "../provision/ca.ts";
+import { copyHostEtc } from "../provision/host-etc.ts";
 import { copyWorkspace } from "../provision/workspace.ts";
 import type { TreeSnapshot } from "../provision/work-kept.ts";
 import { type CertificateAuthority, createAuthority } from "../tls/authority.ts";
@@ -140,6 +141,7 @@ async function writeEtc(plan: BottlePlan, authority: CertificateAuthority): Prom
   };
   try {
     await chmod(plan.paths.guestEtc, 0o755);
+    await copyHostEtc(plan.paths.guestEtc);
     for (const [path, content] of Object.entries(files)) {
       const file = join(plan.paths.guestEtc, path);
       await mkdir(dirname(file), { recursive: true, mode: 0o755 });

@@ -4,7 +4,7 @@
  */
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { BackendName, BackendPorts, GuestResources } from "../backends/contract.ts";
+import type { Backend, BackendName, BackendPorts, GuestResources } from "../backends/contract.ts";
 import { openBackend } from "../backends/registry.ts";
 import { systemCode } from "../base/errors.ts";
 import type { HostPath } from "../base/ids.ts";
@@ -83,10 +83,15 @@ function isStaleClaim(name: string): boolean {
   return startTime === undefined || !isAlive({ pid: Number(pid), startTime });
 }
 
-/** Reaps one leftover. Tolerates that any part of it is gone already. */
-export async function reap(item: ReapItem, home: HomePaths, ports: BackendPorts): Promise<void> {
+/** Reaps one leftover with its own backend, or the one given. Tolerates that any part of it is gone already. */
+export async function reap(
+  item: ReapItem,
+  home: HomePaths,
+  ports: BackendPorts,
+  backend?: Backend,
+): Promise<void> {
   const { record, id, stateDir } = item.found;
-  if (record !== undefined) await endProcesses(record, ports);
+  if (record !== undefined) await endProcesses(record, ports, backend);
   if (record !== undefined && record.run_dir !== "") await removeRun(record.run_dir, home);
   if (id !== undefined) await rm(join(home.queue, id), { recursive: true, force: true });
   const work = id === undefined ? undefined : await findWork(bottlePaths(home, id, home.run));
@@ -104,7 +109,7 @@ export async function reap(item: ReapItem, home: HomePaths, ports: BackendPorts)
   });
 }
 
-async function endProcesses(record: BottleRecord, ports: BackendPorts): Promise<void> {
+async function endProcesses(record: BottleRecord, ports: BackendPorts, given: Backend | undefined): Promise<void> {
   const self = readOwner();
   if (record.owner !== null && record.owner.boot_id !== self.boot_id) return;
   for (const ref of record.bundle)
@@ -114,7 +119,7 @@ async function endProcesses(record: BottleRecord, ports: BackendPorts): Promise<
     cgroups: record.guest.cgroups as HostPath[],
     objects: record.guest.objects,
   };
-  const backend = await openBackend(record.backend as BackendName);
+  const backend = given ?? (await openBackend(record.backend as BackendName));
   await backend.reap(resources, ports);
 }
 

@@ -39,7 +39,7 @@ export function agentEnvironment({
     HOME: "/home/node",
     USER: "node",
     LOGNAME: "node",
-    SHELL: "/bin/sh",
+    SHELL: "/bin/bash",
     PATH: GUEST_PATH,
     BOT_BOTTLE_SLUG: id,
     ...proxyEnv(doors),

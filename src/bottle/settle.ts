@@ -65,7 +65,7 @@ export async function preserve(file: HostPath, why: string): Promise<void> {
 }
 
 export async function removeState(state: HostPath): Promise<void> {
-  await rm(state, { recursive: true, force: true, maxRetries: 3 });
+  await removeTree(state);
 }
 
 export async function removeRunDirectory(plan: BottlePlan): Promise<void> {

@@ -120,7 +120,7 @@ async function sweep(plan: BottlePlan, ports: LaunchPorts): Promise<void> {
     for (const item of leftovers.filter(
       ({ backend }) => backend === plan.backend || backend === "",
     )) {
-      await reap(item, plan.home, ports);
+      await reap(item, plan.home, ports, ports.backend);
     }
     for (const directory of await findOrphanRuns(plan.home)) await removeOrphanRun(directory);
   } catch (error) {

@@ -19,7 +19,8 @@ export interface MainHooks {
 
 /** What a command line asks for. */
 type Request =
-  | { readonly kind: "version" | "help" }
+  | { readonly kind: "version" }
+  | { readonly kind: "help" }
   | { readonly kind: "command"; readonly name: string; readonly argv: readonly string[] };
 
 /** Runs the command line to its end and returns the exit status. */

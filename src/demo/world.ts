@@ -3,7 +3,7 @@
  * lies in one temporary directory and on loopback, and goes when the scope closes.
  */
 import { randomBytes } from "node:crypto";
-import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -155,19 +155,21 @@ async function writeHome(
   ports: { api: number; model: number },
 ): Promise<HomePaths> {
   const home = homePaths(parseHostPath(join(root, "home")));
-  const files = join(home.bottles, "demo-files");
-  await mkdir(files, { recursive: true });
-  for (const name of await readdir(join(examples, "bottles"))) {
-    const text = await readFile(join(examples, "bottles", name), "utf8");
-    const placed = text
-      .replaceAll(EXAMPLE_API, `127.0.0.1:${ports.api}`)
-      .replaceAll(EXAMPLE_MODEL, `127.0.0.1:${ports.model}`);
-    await writeFile(join(home.bottles, name), placed);
+  const files = join(root, "files");
+  await cp(join(examples, "files"), files, { recursive: true });
+  await chmod(files, 0o755);
+  await cp(join(examples, "home"), home.home, { recursive: true });
+  for (const name of await readdir(home.bottles)) {
+    const file = join(home.bottles, name);
+    const text = await readFile(file, "utf8");
+    await writeFile(
+      file,
+      text
+        .replaceAll(EXAMPLE_API, `127.0.0.1:${ports.api}`)
+        .replaceAll(EXAMPLE_MODEL, `127.0.0.1:${ports.model}`),
+    );
   }
   await writeFile(join(home.bottles, "demo-ca.pem"), ca);
-  await cp(join(examples, "agents"), home.agents, { recursive: true });
-  await cp(join(examples, "agent.mjs"), join(files, "agent.mjs"));
-  await chmod(files, 0o755);
   return home;
 }
 

@@ -10,6 +10,8 @@ import { parseYaml } from "./yaml.ts";
 
 /** How one kind of file is judged. */
 export interface FrontRules<T> {
+  /** Most characters of the YAML block. */
+  readonly maxLength: number;
   /** Takes keys out that have an answer of their own. */
   clean(value: unknown): Cleaned;
   /** Faults between several values; it sees the data before the schema does, so it must expect anything. */
@@ -52,7 +54,7 @@ export function readFront<T>(source: SourceFile, rules: FrontRules<T>): Front<T>
     const issue = { ...at, path: "", message, hint: `edit ${file}:${at.line}` };
     return { data: undefined, raw: undefined, body: "", issues: [issue], place: () => place(0) };
   };
-  const split = splitFrontMatter(text);
+  const split = splitFrontMatter(text, rules.maxLength);
   if (split.kind === "fault") return failed(split.offset, split.message);
   const control = firstControl(split.yaml);
   if (control >= 0)

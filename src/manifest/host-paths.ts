@@ -2,7 +2,7 @@
  * Paths of the operator's machine in a bottle file. `~` is the operator's home; a relative path starts at the bottle file,
  * never at the current directory, because a clone must not choose what is read or built.
  */
-import { dirname, isAbsolute, join, normalize, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { type HostPath, parseHostPath } from "../base/ids.ts";
 import { fault, hasControl, ok, type Parsed } from "./parsed.ts";
 
@@ -24,11 +24,13 @@ export function parsePathText(text: string): Parsed<string> {
   return ok(text);
 }
 
-/** The absolute path of a checked text. */
+/** The absolute path of a checked text, normal and without a slash at its end. */
 export function expandHostPath(text: string, base: PathBase): HostPath {
-  if (text === "~") return base.userHome;
-  if (text.startsWith("~/")) return parseHostPath(join(base.userHome, text.slice(2)));
-  return parseHostPath(isAbsolute(text) ? normalize(text) : resolve(dirname(base.file), text));
+  const isInHome = text === "~" || text.startsWith("~/");
+  const path = isInHome
+    ? resolve(base.userHome, `.${text.slice(1)}`)
+    : resolve(dirname(base.file), text);
+  return parseHostPath(path);
 }
 
 /** True when `inner` is `outer` or lies below it. Both are absolute and normal. */

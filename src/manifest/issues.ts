@@ -5,6 +5,8 @@ import type { Position } from "./source.ts";
 
 /** Most faults that one error reports. */
 export const MAX_ISSUES = 100;
+/** Most faults of one file that are looked at: a hostile file has as many as it likes. */
+const MAX_FAULTS = 1000;
 
 /** Path of a key from the top of the front matter. */
 export type FaultPath = readonly (string | number)[];
@@ -89,7 +91,7 @@ export function toIssues(
 ): readonly Issue[] {
   const seen = new Set<string>();
   const issues: Issue[] = [];
-  for (const fault of faults) {
+  for (const fault of faults.slice(0, MAX_FAULTS)) {
     const { line, column } = positionOf(fault);
     const path = renderPath(fault.path);
     const place = `${line}:${column} ${path}`;

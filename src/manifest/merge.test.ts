@@ -134,7 +134,7 @@ describe("a child", () => {
 
   it("keeps where each route came from", () => {
     const child = merged({ p: parent, c: "extends: p" }, "c");
-    expect(child.egress.routes[0]?.from).toEqual({ file: "/b/p.md", line: 4, column: 26 });
+    expect(child.egress.routes[0]?.from).toEqual({ file: "/b/p.md", line: 5, column: 27 });
   });
 });
 
@@ -287,7 +287,7 @@ describe("the whole", () => {
     [
       "a mount that shows a key",
       {
-        a: "mounts: [{host: ~, guest: /ref}]",
+        a: "mounts: [{host: ~/, guest: /ref}]",
         b: `git-gate: {repos: {x: ${repo("a.example").replace("/k", "~/.ssh/id")}}}`,
       },
       [

@@ -2,6 +2,7 @@
 import type { Issue } from "../base/errors.ts";
 import { compareAgent } from "./compare.ts";
 import { readFront } from "./front.ts";
+import { MAX_AGENT_BLOCK } from "./frontmatter.ts";
 import { cleanAgent } from "./removed-keys.ts";
 import { agentSchema } from "./schema-agent.ts";
 import type { SourceFile } from "./source.ts";
@@ -22,6 +23,7 @@ export function parseAgent(
   facts: { readonly origin: AgentSpec["origin"]; readonly digest: string },
 ): ParsedAgent {
   const front = readFront(source, {
+    maxLength: MAX_AGENT_BLOCK,
     clean: cleanAgent,
     compare: compareAgent,
     schema: agentSchema,

@@ -3,6 +3,7 @@ import type { Issue } from "../base/errors.ts";
 import type { HostPath } from "../base/ids.ts";
 import { compareBottle } from "./compare.ts";
 import { type Front, readFront } from "./front.ts";
+import { MAX_BOTTLE_BLOCK } from "./frontmatter.ts";
 import { expandHostPath, type PathBase } from "./host-paths.ts";
 import type { FaultPath } from "./issues.ts";
 import type { BottleLayer, Keyed, ScalarLayer, Sourced } from "./layer.ts";
@@ -33,6 +34,7 @@ export interface ParsedBottle {
 /** Parses a bottle file's text. Never throws. */
 export function parseBottle(source: SourceFile, userHome: HostPath): ParsedBottle {
   const front = readFront(source, {
+    maxLength: MAX_BOTTLE_BLOCK,
     clean: cleanBottle,
     compare: compareBottle,
     schema: bottleSchema,

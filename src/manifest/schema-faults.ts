@@ -112,14 +112,16 @@ function valueFault(issue: SchemaIssue, path: FaultPath, root: unknown): Fault {
     const predicate = `${withReason(value, path, seen)}; ${issue.message} is expected`;
     return { path, at: "value", predicate, hint };
   }
-  const isUnquoted =
-    issue.code === "invalid_type" && issue.expected === "string" && isScalar(value);
-  const hint = isUnquoted ? "put the value in quotes" : undefined;
+  const hint =
+    issue.code === "invalid_type" && issue.expected === "string" ? textHint(value) : undefined;
   return { path, at: "value", predicate: sentence(value, path, expectationsOf(issue)), hint };
 }
 
-function isScalar(value: unknown): boolean {
-  return typeof value === "number" || typeof value === "boolean";
+/** YAML takes some plain words for something else than text. */
+function textHint(value: unknown): string | undefined {
+  if (value === null) return "give a text; a bare ~ or null needs quotes";
+  if (typeof value === "number" || typeof value === "boolean") return "put the value in quotes";
+  return undefined;
 }
 
 /** `is "x", which has a scheme`; without the value where it is not to be shown or is a map. */

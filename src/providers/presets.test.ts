@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { parseHostPath } from "../base/ids.ts";
 import { parseAgent } from "../manifest/parse-agent.ts";
 import { parseBottle } from "../manifest/parse-bottle.ts";
-import { PRESET_NAMES, presetNamed } from "./presets.ts";
+import { commandPreset, PRESET_NAMES, presetNamed } from "./presets.ts";
 import { PROVIDER_NAMES, providerNamed } from "./registry.ts";
 
 describe("presets", () => {
@@ -31,6 +31,19 @@ describe("presets", () => {
       "auth_token: ANTHROPIC_API_KEY\n  auth_kind: api-key\negress:",
     );
     expect(presetNamed("claude")?.bottle).not.toContain("auth_kind");
+  });
+
+  it("writes a program's argv so that it reads back the same", () => {
+    const argv = ["sh", "-c", 'echo "a: b" # no comment\n'];
+    const { bottle, agent } = commandPreset(argv, { name: "job" });
+    const parsed = parseBottle(
+      { name: "job", file: "bottles/job.md", text: bottle },
+      parseHostPath("/home/someone"),
+    );
+    expect(parsed.issues).toEqual([]);
+    expect(JSON.stringify(parsed.layer)).toContain(JSON.stringify(argv));
+    const source = { name: "job", file: "agents/job.md", text: agent };
+    expect(parseAgent(source, { origin: "home", digest: "" }).issues).toEqual([]);
   });
 
   it("has none for what is no coding agent", () => {

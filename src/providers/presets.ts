@@ -10,14 +10,6 @@ export interface Preset {
   readonly agent: string;
 }
 
-/** What the operator may choose; the rest follows from the provider. */
-export interface PresetOptions {
-  /** Name of both files; the provider's when absent. */
-  readonly name?: string;
-  /** Host variable that holds the credential. */
-  readonly tokenVariable?: string;
-}
-
 /** Providers that `init` offers. */
 export const PRESET_NAMES: readonly string[] = ["claude", "codex"];
 
@@ -43,8 +35,32 @@ export function presetNamed(provider: string, options: PresetOptions = {}): Pres
   };
 }
 
+/** The preset of a program of the operator's choice; JSON's strings are YAML's. */
+export function commandPreset(argv: readonly string[], options: PresetOptions = {}): Preset {
+  const name = options.name ?? "command";
+  return {
+    bottleName: name,
+    bottle: `---
+agent_provider:
+  template: command
+  settings:
+    argv: ${JSON.stringify(argv)}
+egress:
+  # Hosts that the program may reach. None: everything is denied.
+  routes: []
+---
+Runs one program without network access. Add hosts under \`egress.routes\`.
+`,
+    agentName: name,
+    agent: `---\nbottle: ${name}\n---\n`,
+  };
+}
+
 /** Claude Code sends an API key in another header than a login's token. */
-const API_KEY_VARIABLE = "ANTHROPIC_API_KEY";
+function authKindLine(provider: Provider, variable: string): string {
+  const isApiKey = provider.name === "claude" && variable === "ANTHROPIC_API_KEY";
+  return isApiKey ? "  auth_kind: api-key\n" : "";
+}
 
 function bottleText(provider: Provider, variable: string): string {
   return `---
@@ -52,7 +68,7 @@ agent_provider:
   template: ${provider.name}
   # Host variable that holds the credential. The bottle sees a placeholder, never the value.
   auth_token: ${variable}
-${variable === API_KEY_VARIABLE ? "  auth_kind: api-key\n" : ""}${authKindLine(provider, variable)}egress:
+${authKindLine(provider, variable)}egress:
   # Hosts beside the model's own. None: everything else is denied.
   routes: []
 limits: { memory: 4GiB, processes: 1024 }

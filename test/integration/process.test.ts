@@ -358,12 +358,17 @@ describe("identity", requires("linux"), () => {
   });
 
   it("sees a zombie as gone", async () => {
-    // The inner shell ends, and its parent becomes a program that never waits for it.
-    await using parent = await exec.start(["sh", "-c", "sh -c 'exit 0' & echo $!; exec sleep 60"]);
+    // The shell becomes a program that never waits for its child, and only then the child ends.
+    await using parent = await exec.start(["sh", "-c", "read x <&3 & echo $!; exec sleep 60"], {
+      stdio: ["ignore", "pipe", "ignore", "pipe"],
+    });
     const pid = Number(await firstLine(parent));
-    await vi.waitFor(async () =>
-      expect(await readFile(`/proc/${pid}/stat`, "utf8")).toContain(") Z "),
-    );
+    const nameOf = (id: number): Promise<string> => readFile(`/proc/${id}/comm`, "utf8");
+    await vi.waitFor(async () => expect(await nameOf(parent.pid)).toBe("sleep\n"));
+    expect(isAlive({ pid, startTime: "" })).toBe(true);
+    parent.pipe(3)?.write("go\n");
+    const stat = (): Promise<string> => readFile(`/proc/${pid}/stat`, "utf8");
+    await vi.waitFor(async () => expect(await stat()).toContain(") Z "));
     expect(isAlive({ pid, startTime: "" })).toBe(false);
   });
 

@@ -13,9 +13,12 @@ const root = join(import.meta.dirname, "../..");
 const SOURCE = join(root, "src/guest-init/main.ts");
 const BUILT = join(root, "dist/guest-init.js");
 
+/** The Node that runs guest-init: an image may bring an older one than ours, from 20 on. It cannot run the sources. */
+const NODE = process.env["GUEST_NODE"] ?? process.execPath;
+
 /** Ways to run guest-init that exist here. */
 export const PROGRAMS: readonly (readonly [string, string])[] = [
-  ["source", SOURCE],
+  ...(NODE === process.execPath ? ([["source", SOURCE]] as const) : []),
   ...(existsSync(BUILT) ? ([["built", BUILT]] as const) : []),
 ];
 
@@ -41,7 +44,7 @@ export async function openTestGuest(options: TestGuestOptions = {}): Promise<Tes
   const dir = await mkdtemp(join(tmpdir(), "guest-init-"));
   const doorPath = join(dir, "init.sock");
   const door = await openInitDoor(doorPath);
-  const child = spawn(process.execPath, ["--no-warnings", options.program ?? SOURCE, doorPath], {
+  const child = spawn(NODE, ["--no-warnings", options.program ?? PROGRAMS[0]?.[1] ?? SOURCE, doorPath], {
     env: { GUEST_INIT_OWN: "must not reach a session" },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -17,6 +17,7 @@ import type {
 } from "../contract.ts";
 import type { GuestLink } from "../shared/guest-link.ts";
 import { closeCgroup } from "./cgroup.ts";
+import { waitUntilGone } from "./reap.ts";
 import { inspectIsolation, type IsolationOptions } from "./isolation.ts";
 import type { ShieldedStdio } from "./stdio.ts";
 
@@ -97,8 +98,10 @@ export class BubblewrapGuest implements Guest {
     const { child, link, init, stdio, resources, ports } = this.#parts;
     const { clock, log } = ports;
     await ignore(Promise.resolve(link.shutdown()), "the guest is killed next", log);
-    if (!(await settlesWithin(child.exited, SHUTDOWN_MS, clock))) killIfSame(init, "SIGKILL");
+    await settlesWithin(child.exited, SHUTDOWN_MS, clock);
+    killIfSame(init, "SIGKILL");
     await child.terminate();
+    await waitUntilGone([init], clock);
     await this.exited;
     stdio.close();
     await closeCgroups(resources, clock);

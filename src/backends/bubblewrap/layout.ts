@@ -12,14 +12,10 @@ const ROOT_ENTRIES = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 /** Debian's links of interchangeable programs, and the loader's index of libraries. */
 const ETC_ENTRIES = ["alternatives", "ld.so.cache"];
 const HOST_PROC_FILES = [
-  "kcore",
-  "keys",
-  "key-users",
-  "latency_stats",
-  "sched_debug",
-  "timer_list",
-  "timer_stats",
+  ...["kcore", "keys", "key-users", "latency_stats", "sched_debug", "timer_list", "timer_stats"],
 ];
+/** The machine's load, and writable for all: a trigger set there costs kernel time outside every limit. */
+const HOST_PROC_DIRECTORIES = ["pressure"];
 const STAGING_CANDIDATES = ["/mnt", "/media", "/srv", "/home", "/opt"];
 /** Options that every bubblewrap we can use has (0.5 and later). */
 const REQUIRED_OPTIONS = [
@@ -67,7 +63,7 @@ export async function probeLayout(ports: BackendPorts, isRoot: boolean): Promise
     probeFeatures(bwrap, ports),
     findRootEntries(),
     filterPaths(ETC_ENTRIES, isPlainEtcEntry),
-    filterPaths(HOST_PROC_FILES, isReadableByAll),
+    findMaskedProc(),
     findStagingDir([bwrap, setpriv ?? bwrap]),
   ]);
   return {
@@ -95,9 +91,24 @@ async function isPlainEtcEntry(name: string): Promise<boolean> {
   return found !== undefined && !found.isSymbolicLink();
 }
 
+async function findMaskedProc(): Promise<HostLayout["maskedProc"]> {
+  const [files, directories] = await Promise.all([
+    filterPaths(HOST_PROC_FILES, isReadableByAll),
+    filterPaths(HOST_PROC_DIRECTORIES, isDirectory),
+  ]);
+  return [
+    ...files.map((name) => ({ name, isDirectory: false })),
+    ...directories.map((name) => ({ name, isDirectory: true })),
+  ];
+}
+
 async function isReadableByAll(name: string): Promise<boolean> {
   const found = await statOr(stat(`/proc/${name}`));
   return found?.isFile() === true && (found.mode & 0o004) !== 0;
+}
+
+async function isDirectory(name: string): Promise<boolean> {
+  return (await statOr(stat(`/proc/${name}`)))?.isDirectory() === true;
 }
 
 async function statOr<T>(work: Promise<T>): Promise<T | undefined> {

@@ -39,7 +39,10 @@ const LAYOUT: HostLayout = {
     { name: "lib64", linkTarget: undefined },
   ],
   etcEntries: ["alternatives"],
-  maskedProc: ["keys"],
+  maskedProc: [
+    { name: "keys", isDirectory: false },
+    { name: "pressure", isDirectory: true },
+  ],
   stagingDir: host("/mnt"),
   canDisableUserns: true,
 };
@@ -69,6 +72,10 @@ describe("renderBubblewrap as an ordinary user", () => {
       "--proc /proc",
       "--ro-bind /proc/sys /proc/sys",
       "--ro-bind /dev/null /proc/keys",
+      "--perms 0555",
+      "--size 4096",
+      "--tmpfs /proc/pressure",
+      "--remount-ro /proc/pressure",
       "--dev /dev",
       "--perms 1777",
       "--size 67108864",
@@ -101,10 +108,11 @@ describe("renderBubblewrap as an ordinary user", () => {
 
   it("shows nothing of the host on the command line that the guest can read", () => {
     expect(argv).toEqual([
+      ...["/usr/bin/prlimit", "--core=1:1", "--"],
       "/usr/bin/bwrap",
       ...["--args", "3", "--seccomp", "4", "--info-fd", "5", "--"],
       ...["/bin/sh", "-c", 'exec "$@" 2>&6 6>&-', "sh"],
-      ...["/usr/bin/prlimit", "--nproc=512:512", "--core=1:1", "--"],
+      ...["/usr/bin/prlimit", "--nproc=512:512", "--"],
       ...[
         "/opt/bot-bottle/bin/node",
         "/opt/bot-bottle/guest-init.js",
@@ -141,6 +149,7 @@ describe("renderBubblewrap as root", () => {
   it("makes the sources reachable, then takes the guest's uid, then makes the guest", () => {
     const end = argv.lastIndexOf("/usr/bin/bwrap");
     expect(argv.slice(0, end)).toEqual([
+      ...["/usr/bin/prlimit", "--core=1:1", "--"],
       "/usr/bin/bwrap",
       ...["--die-with-parent", "--dev-bind", "/", "/", "--tmpfs", "/mnt"],
       ...["--bind", "/h/state/web-a1b2c/home", "/mnt/0"],

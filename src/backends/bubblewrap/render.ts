@@ -33,8 +33,8 @@ export interface HostLayout {
   }[];
   /** Entries of the host's /etc that programs in /usr depend on and that hold nothing of the operator. */
   readonly etcEntries: readonly string[];
-  /** Files of /proc that tell of the host and that any user can read. */
-  readonly maskedProc: readonly string[];
+  /** Entries of /proc that tell of the host, or let any user write. */
+  readonly maskedProc: readonly { readonly name: string; readonly isDirectory: boolean }[];
   /** Directory that the outer step of root hides behind an empty one; holds none of the programs. */
   readonly stagingDir: HostPath;
   readonly canDisableUserns: boolean;
@@ -72,7 +72,12 @@ export function renderBubblewrap(plan: GuestPlan, layout: HostLayout): RenderedB
     "--",
     ...renderFirstProcess(plan, layout),
   ];
-  return { args, argv: [...renderDrop(plan, layout, sources.outerArgs), ...inner] };
+  const argv = [
+    ...renderCoreLimit(layout),
+    ...renderDrop(plan, layout, sources.outerArgs),
+    ...inner,
+  ];
+  return { args, argv };
 }
 
 /**
@@ -107,12 +112,18 @@ function renderSystem(plan: GuestPlan, layout: HostLayout): readonly string[] {
         : ["--symlink", linkTarget, `/${name}`],
     ),
     ...["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"],
-    ...layout.maskedProc.flatMap((name) => ["--ro-bind", "/dev/null", `/proc/${name}`]),
+    ...layout.maskedProc.flatMap((entry) => renderMask(entry)),
     ...["--dev", "/dev", ...tmpfs("/dev/shm", "1777")],
     ...tmpfs("/tmp", "1777"),
     ...tmpfs("/run", "0755"),
     ...["--dir", "/var", "--symlink", "/tmp", "/var/tmp", "--symlink", "/run", "/var/run"],
   ];
+}
+
+function renderMask({ name, isDirectory }: HostLayout["maskedProc"][number]): readonly string[] {
+  const path = `/proc/${name}`;
+  if (!isDirectory) return ["--ro-bind", "/dev/null", path];
+  return ["--perms", "0555", "--size", "4096", "--tmpfs", path, "--remount-ro", path];
 }
 
 function renderFiles(
@@ -143,19 +154,22 @@ function sortedMounts(plan: GuestPlan): GuestPlan["mounts"] {
   return plan.mounts.toSorted((a, b) => (a.guestPath < b.guestPath ? -1 : 1));
 }
 
-/** The shell puts the real stderr in place: until then descriptor 2 is ours, for bubblewrap's own complaints. */
+/** Set before the filter is in force, which answers every later attempt without doing anything. */
+function renderCoreLimit(layout: HostLayout): readonly string[] {
+  if (layout.prlimit === undefined) return [];
+  return [layout.prlimit, `--core=${CORE_LIMIT_BYTES}:${CORE_LIMIT_BYTES}`, "--"];
+}
+
+/**
+ * The shell puts the real stderr in place: until then descriptor 2 is ours, for bubblewrap's own complaints. The limit on
+ * processes is set here, because inside the user namespace it counts the guest alone.
+ */
 function renderFirstProcess(plan: GuestPlan, layout: HostLayout): readonly string[] {
   const { processes } = plan.limits;
+  const isLimited = processes !== undefined && layout.prlimit !== undefined;
   return [
     ...["/bin/sh", "-c", `exec "$@" 2>&${LAUNCH_FDS.stderr} ${LAUNCH_FDS.stderr}>&-`, "sh"],
-    ...(layout.prlimit === undefined
-      ? []
-      : [
-          layout.prlimit,
-          ...(processes === undefined ? [] : [`--nproc=${processes}:${processes}`]),
-          `--core=${CORE_LIMIT_BYTES}:${CORE_LIMIT_BYTES}`,
-          "--",
-        ]),
+    ...(isLimited ? [layout.prlimit, `--nproc=${processes}:${processes}`, "--"] : []),
     `${GUEST_TOOLS}/bin/node`,
     `${GUEST_TOOLS}/guest-init.js`,
     `${plan.guestDoors}/init.sock`,

@@ -34,13 +34,21 @@ export interface ShieldedStdio {
 }
 
 interface Pump {
-  readonly fd: 0 | 1 | 2;
+  readonly fds: readonly number[];
   readonly childFd: number;
+  readonly isOutput: boolean;
   /** Settles when everything was copied, or copying was given up; never rejects. */
   readonly done: Promise<void>;
   /** Closes our copy of the child's end. Idempotent. */
   release(): void;
   close(): void;
+}
+
+/** Descriptors that lead to one file, and its fifo. */
+interface Route {
+  readonly fds: readonly number[];
+  readonly file: number;
+  readonly path: string;
 }
 
 /** Looks at each descriptor and puts a fifo, made in `directory`, in front of files. Throws LaunchError for directories. */
@@ -49,35 +57,27 @@ export async function shieldStdio(
   directory: string,
   ports: BackendPorts,
 ): Promise<ShieldedStdio> {
-  const [input, output, error] = [judge(stdio[0], 0), judge(stdio[1], 1), judge(stdio[2], 2)];
-  const files = (
-    [
-      [0, input],
-      [1, output],
-      [2, error],
-    ] as const
-  ).flatMap(([fd, { file }]) =>
-    file === undefined ? [] : [{ fd, target: file, path: join(directory, `stdio-${fd}`) }],
-  );
-  const paths = files.map(({ path }) => path);
+  const judged = stdio.map(judge);
+  const routes = findRoutes(judged, directory);
+  const paths = routes.map(({ path }) => path);
   const pumps: Pump[] = [];
   try {
     await makeFifos(paths, ports);
-    for (const { fd, target, path } of files) pumps.push(openPump(fd, target, path, ports));
+    for (const route of routes) pumps.push(openPump(route, ports));
   } catch (failure) {
     for (const pump of pumps) pump.close();
     throw failure;
   } finally {
     await Promise.all(paths.map((path) => rm(path, { force: true })));
   }
-  const entryOf = (fd: 0 | 1 | 2, entry: StdioEntry): StdioEntry =>
-    pumps.find((pump) => pump.fd === fd)?.childFd ?? entry;
+  const entryOf = (fd: 0 | 1 | 2): StdioEntry =>
+    pumps.find((pump) => pump.fds.includes(fd))?.childFd ?? judged[fd]?.entry ?? "ignore";
   return {
-    entries: [entryOf(0, input.entry), entryOf(1, output.entry), entryOf(2, error.entry)],
+    entries: [entryOf(0), entryOf(1), entryOf(2)],
     release: () => {
       for (const pump of pumps) pump.release();
     },
-    drained: Promise.all(pumps.filter((pump) => pump.fd !== 0).map((pump) => pump.done)).then(
+    drained: Promise.all(pumps.map((pump) => (pump.isOutput ? pump.done : undefined))).then(
       () => undefined,
     ),
     close: () => {
@@ -86,23 +86,43 @@ export async function shieldStdio(
   };
 }
 
+/** stdout and stderr that go to one file share a fifo, so that their order is kept. */
+function findRoutes(judged: readonly Judged[], directory: string): readonly Route[] {
+  const routes: Route[] = [];
+  for (const [fd, { file, identity }] of judged.entries()) {
+    if (file === undefined) continue;
+    const known = fd === 2 && judged[1]?.identity === identity;
+    const last = known ? routes.pop() : undefined;
+    routes.push(
+      last === undefined
+        ? { fds: [fd], file, path: join(directory, `stdio-${fd}`) }
+        : { ...last, fds: [1, 2] },
+    );
+  }
+  return routes;
+}
+
 interface Judged {
   readonly entry: StdioEntry;
-  /** The descriptor, when it is a file. */
+  /** The descriptor and what tells its file from others, when it is a file. */
   readonly file: number | undefined;
+  readonly identity: string | undefined;
 }
+
+const CLOSED: Judged = { entry: "ignore", file: undefined, identity: undefined };
 
 /** Nobody could read a pipe that is asked for here: the contract has no place for it. */
 function judge(entry: StdioEntry, index: number): Judged {
-  if (entry === "ignore" || entry === "pipe") return { entry: "ignore", file: undefined };
+  if (entry === "ignore" || entry === "pipe") return CLOSED;
   const descriptor = entry === "inherit" ? index : entry;
   try {
     const found = fstatSync(descriptor);
     if (found.isDirectory() || found.isBlockDevice()) throw unusable(index);
-    return { entry: descriptor, file: found.isFile() ? descriptor : undefined };
+    if (!found.isFile()) return { ...CLOSED, entry: descriptor };
+    return { entry: descriptor, file: descriptor, identity: `${found.dev}:${found.ino}` };
   } catch (error) {
     if (systemCode(error) !== "EBADF") throw error;
-    return { entry: "ignore", file: undefined };
+    return CLOSED;
   }
 }
 
@@ -126,30 +146,29 @@ async function makeFifos(paths: readonly string[], ports: BackendPorts): Promise
   throw new LaunchError("launch.backend", `cannot make a fifo: ${stderr.toString("utf8").trim()}`);
 }
 
-function openPump(fd: 0 | 1 | 2, file: number, path: string, ports: BackendPorts): Pump {
+function openPump(route: Route, ports: BackendPorts): Pump {
+  const { fds, file, path } = route;
+  const isOutput = !fds.includes(0);
   // Open in both directions first, so that opening either end does not wait for the other.
   const both = openSync(path, constants.O_RDWR);
   const ours = openSync(
     path,
-    (fd === 0 ? constants.O_WRONLY : constants.O_RDONLY) | constants.O_NONBLOCK,
+    (isOutput ? constants.O_RDONLY : constants.O_WRONLY) | constants.O_NONBLOCK,
   );
-  const childFd = openSync(path, fd === 0 ? constants.O_RDONLY : constants.O_WRONLY);
+  const childFd = openSync(path, isOutput ? constants.O_WRONLY : constants.O_RDONLY);
   closeSync(both);
-  const socket = new Socket({ fd: ours, readable: fd !== 0, writable: fd === 0 });
-  const copying =
-    fd === 0
-      ? pipeline(createReadStream("", { fd: file, autoClose: false }), socket)
-      : pipeline(socket, createWriteStream("", { fd: file, autoClose: false }));
+  const socket = new Socket({ fd: ours, readable: isOutput, writable: !isOutput });
+  const copying = isOutput
+    ? pipeline(socket, createWriteStream("", { fd: file, autoClose: false }))
+    : pipeline(createReadStream("", { fd: file, autoClose: false }), socket);
   let isReleased = false;
   const release = (): void => {
     if (!isReleased) closeSync(childFd);
     isReleased = true;
   };
   return {
-    fd,
-    childFd,
-    done: ignore(copying, `descriptor ${fd} was closed early`, ports.log),
-    release,
+    ...{ fds, childFd, isOutput, release },
+    done: ignore(copying, `descriptor ${fds.join(", ")} was closed early`, ports.log),
     close: () => {
       release();
       socket.destroy();

@@ -33,7 +33,7 @@ export class Trace {
 /** Decodes `input` into `output` and returns the length written; fills the trace where one is given. */
 export type Decode = (input: Buffer, output: Buffer, trace: Trace | undefined) => number;
 
-/** Runs a decoder that writes at most `capacity` bytes; where bytes came from is computed on demand by a second run. */
+/** Runs a decoder that writes at most `capacity` bytes; where bytes came from is computed by a second run, at the first question. */
 export function decodeLayer(
   encoding: string,
   input: Buffer,
@@ -42,13 +42,19 @@ export function decodeLayer(
 ): Layer {
   const output = Buffer.allocUnsafe(capacity);
   const bytes = output.subarray(0, decode(input, output, undefined));
+  let known: Trace | undefined;
+  const tracing = (): Trace => {
+    if (known !== undefined) return known;
+    known = new Trace(capacity);
+    decode(input, Buffer.allocUnsafe(capacity), known);
+    return known;
+  };
   return {
     encoding,
     bytes,
     locate: (start, end) => {
-      const trace = new Trace(capacity);
-      decode(input, Buffer.allocUnsafe(capacity), trace);
-      return { start: trace.starts[start] ?? 0, end: trace.ends[end - 1] ?? input.length };
+      const { starts, ends } = tracing();
+      return { start: starts[start] ?? 0, end: ends[end - 1] ?? input.length };
     },
   };
 }
@@ -56,6 +62,18 @@ export function decodeLayer(
 /** A piece of input and where it stands in a joined layer. */
 export interface Piece extends Range {
   readonly at: number;
+}
+
+/** The last piece that begins at or before a decoded position; by halving, because hostile input has many pieces. */
+function pieceAt(pieces: readonly Piece[], position: number): Piece | undefined {
+  let low = 0;
+  let high = pieces.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((pieces[middle]?.at ?? 0) <= position) low = middle + 1;
+    else high = middle;
+  }
+  return pieces[low - 1];
 }
 
 /** A layer of pieces joined by single NUL bytes; `locate` gives whole pieces unless `isExact`. */
@@ -69,8 +87,8 @@ export function joinedLayer(
     encoding,
     bytes,
     locate: (start, end) => {
-      const first = pieces.findLast((piece) => piece.at <= start);
-      const last = pieces.findLast((piece) => piece.at < end);
+      const first = pieceAt(pieces, start);
+      const last = pieceAt(pieces, end - 1);
       if (first === undefined || last === undefined) return { start: 0, end: 0 };
       if (!isExact) return { start: first.start, end: last.end };
       return {

@@ -5,6 +5,7 @@ import { maskFindings, maskText, redact } from "./mask.ts";
 import { scan } from "./scan.ts";
 import { createStreamMasker, createStreamScanner } from "./stream.ts";
 import { textView } from "./types.ts";
+import { variantsOf } from "./variants.ts";
 
 const TOKEN = "ghp_9dK2mQx7Lw0PzR4tY6uB";
 const compiled = compileKnownSecrets([{ name: "TOKEN", value: TOKEN }]);
@@ -29,6 +30,14 @@ describe("createStreamScanner", () => {
     expect(hit.safe).toHaveLength(0);
     expect(scanner.push(Buffer.from("more")).safe).toHaveLength(0);
     expect(scanner.end().finding?.secret).toBe("TOKEN");
+  });
+
+  it("lets no byte of the longest spelling go before the last one has come", () => {
+    const scanner = createStreamScanner("body", policy);
+    const longest = variantsOf(TOKEN).find((it) => it.bytes.length === compiled.longestVariant);
+    const results = Array.from(longest?.bytes ?? [], (byte) => scanner.push(Buffer.from([byte])));
+    expect(results.map((it) => it.safe.length)).not.toContain(1);
+    expect(results.at(-1)?.finding?.secret).toBe("TOKEN");
   });
 
   it("finds what is hidden across chunks", () => {

@@ -74,7 +74,7 @@ export function refuseRequest(
     return;
   }
   const body = Buffer.from(renderRefusal(verdict, refusal.asked));
-  const isBodyPending = !request.complete;
+  const isBodyPending = !request.complete && announcesBody(request);
   response.writeHead(statusOf(verdict, refusal.asksWebSocket), {
     "Content-Type": "text/plain; charset=utf-8",
     "Content-Length": body.length,
@@ -85,6 +85,11 @@ export function refuseRequest(
   if (!isBodyPending) return;
   request.resume();
   closeSoon(request.socket);
+}
+
+/** A refusal often comes before the parser has said that a request without a body is whole. */
+function announcesBody({ headers }: IncomingMessage): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) !== 0;
 }
 
 /** Reads on for a moment, because closing with unread bytes would take the refusal away from the guest. */

@@ -1,0 +1,184 @@
+/** `cleanup`: one plan of everything that dead owners left, one question, then removal. Work is kept unless it is named. */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { systemClock } from "../../base/clock.ts";
+import { LaunchError, messageOf, UsageError } from "../../base/errors.ts";
+import { parseBottleId } from "../../base/ids.ts";
+import { LineSplitter } from "../../base/lines.ts";
+import { silentLogger } from "../../base/log.ts";
+import {
+  findLeftovers,
+  findOrphanRuns,
+  type HomePaths,
+  type ListedBottle,
+  listBottles,
+  reap,
+  type ReapItem,
+  removeOrphanRun,
+} from "../../index.ts";
+import { createExec } from "../../process/spawn.ts";
+import { askYesNo, hasTerminal, isYes } from "../ask.ts";
+import { cleanLine } from "../clean-text.ts";
+import { renderColumns } from "../columns.ts";
+import type { Command, CommandIo, ParsedArgs } from "../command.ts";
+import { isSet } from "../flags/read.ts";
+import { matchSlug } from "../slugs.ts";
+
+/** The command `cleanup`. */
+export const cleanupCommand: Command = {
+  name: "cleanup",
+  summary: "remove what dead bottles left",
+  description:
+    "Find what killed owners left behind (processes, run directories, records, control groups), show it, and remove it after one question. An agent's work is never removed, unless its bottle is named.",
+  isInterruptible: true,
+  args: [
+    {
+      name: "slug",
+      summary: "kept bottles to remove too, their work included",
+      isOptional: true,
+      isVariadic: true,
+      completes: "bottle",
+    },
+  ],
+  flags: [
+    { name: "yes", short: "y", summary: "do not ask" },
+    { name: "json", summary: "print the plan as JSON; nothing is removed without --yes" },
+  ],
+  examples: [
+    { command: "bot-bottle cleanup", explanation: "show what is left and ask" },
+    { command: "bot-bottle cleanup --yes", explanation: "for scripts" },
+    { command: "bot-bottle cleanup claude-x1y2z", explanation: "also delete the work that this bottle kept" },
+  ],
+  run: runCleanup,
+};
+
+/** Everything that would go. */
+interface CleanupPlan {
+  readonly leftovers: readonly ReapItem[];
+  /** Run directories that belong to no bottle. */
+  readonly runs: readonly string[];
+  /** Kept bottles that the operator named. */
+  readonly doomed: readonly ListedBottle[];
+  /** Kept bottles that stay. */
+  readonly kept: readonly ListedBottle[];
+}
+
+async function runCleanup({ args, flags }: ParsedArgs, io: CommandIo): Promise<number> {
+  const plan = await makePlan(io.env.home, args);
+  const isEmpty = plan.leftovers.length + plan.runs.length + plan.doomed.length === 0;
+  const isJson = isSet(flags, "json");
+  if (!isJson) printPlan(plan, isEmpty, io);
+  const isAgreed = !isEmpty && (isSet(flags, "yes") || (!isJson && (await agrees(io))));
+  const failures = isAgreed ? await perform(plan, io) : [];
+  if (isJson) io.output.json({ ...describePlan(plan), removed: isAgreed, failures });
+  else if (isAgreed && failures.length === 0) io.output.note("done");
+  else if (!isEmpty && !isAgreed) io.output.note("nothing was changed");
+  if (failures.length > 0) {
+    throw new LaunchError("process.failed", `cleanup left something: ${failures.join("; ")}`, {
+      hint: "run it again as the user who started the bottle",
+    });
+  }
+  return 0;
+}
+
+async function makePlan(home: HomePaths, args: readonly string[]): Promise<CleanupPlan> {
+  const [leftovers, runs, bottles] = await Promise.all([
+    findLeftovers(home),
+    findOrphanRuns(home),
+    listBottles(home),
+  ]);
+  const names = bottles.map((bottle) => bottle.slug);
+  const wanted = new Set(args.map((text) => matchSlug(text, names)));
+  const alive = bottles.find(({ slug, status }) => wanted.has(slug) && status !== "kept" && status !== "dead");
+  if (alive !== undefined) {
+    throw new UsageError("usage.invalid", `bottle ${alive.slug} cannot be removed: it is ${alive.status}`, {
+      hint: `end it first: bot-bottle stop ${alive.slug}`,
+    });
+  }
+  const kept = bottles.filter((bottle) => bottle.status === "kept");
+  return {
+    leftovers,
+    runs,
+    doomed: bottles.filter((bottle) => wanted.has(bottle.slug)),
+    kept: kept.filter((bottle) => !wanted.has(bottle.slug)),
+  };
+}
+
+function describePlan({ leftovers, runs, doomed, kept }: CleanupPlan): Record<string, unknown> {
+  return {
+    leftovers: leftovers.map(({ name, backend, why, outcome }) => ({ name, backend, why, outcome })),
+    runs,
+    doomed: doomed.map(({ slug, kept: why }) => ({ slug, why })),
+    kept: kept.map(({ slug, kept: why }) => ({ slug, why })),
+  };
+}
+
+function printPlan(plan: CleanupPlan, isEmpty: boolean, { output }: CommandIo): void {
+  const rows: string[][] = [
+    ...plan.leftovers.map(({ name, backend, why, outcome }) => [
+      backend === "" ? "-" : backend,
+      name,
+      outcome === "keep" ? "stop, keep the work" : "remove",
+      why,
+    ]),
+    ...plan.runs.map((directory) => ["-", directory, "remove", "a run directory of no bottle"]),
+    ...plan.doomed.map(({ backend, slug, kept }) => [backend, slug, "delete with its work", kept ?? "named by you"]),
+  ];
+  for (const line of renderColumns(rows.map((row) => row.map(cleanLine)))) output.print(line);
+  if (isEmpty) output.note("nothing to clean up");
+  if (plan.kept.length === 0) return;
+  output.note(output.color.dim("kept, because there is work in it:"));
+  for (const { slug, kept } of plan.kept) output.note(output.color.dim(`  ${slug}: ${cleanLine(kept ?? "")}`));
+}
+
+/** A terminal is asked; otherwise stdin answers, so that `yes | bot-bottle cleanup` works. */
+async function agrees(io: CommandIo): Promise<boolean> {
+  const question = "Remove this?";
+  if (hasTerminal()) return askYesNo(question, io.signal);
+  io.output.error(`${question} [y/N]`);
+  const answer = await firstInputLine();
+  if (answer !== undefined) return isYes(answer);
+  throw new UsageError("usage.not-a-terminal", "cleanup needs an answer, and stdin is empty", {
+    hint: "bot-bottle cleanup --yes",
+  });
+}
+
+async function firstInputLine(): Promise<string | undefined> {
+  const lines: string[] = [];
+  const splitter = new LineSplitter((line) => lines.push(line));
+  for await (const chunk of process.stdin) {
+    splitter.push(String(chunk));
+    if (lines.length > 0) break;
+  }
+  splitter.end();
+  return lines[0];
+}
+
+/** Removes everything that can be removed; returns what could not, in words. */
+async function perform(plan: CleanupPlan, io: CommandIo): Promise<readonly string[]> {
+  const { home } = io.env;
+  const ports = {
+    exec: createExec(),
+    clock: systemClock,
+    log: silentLogger,
+    searchPath: io.env.all["PATH"] ?? "",
+  };
+  const failures: string[] = [];
+  const attempt = async (name: string, work: Promise<unknown>): Promise<void> => {
+    try {
+      await work;
+    } catch (error) {
+      failures.push(`${name}: ${messageOf(error)}`);
+    }
+  };
+  for (const item of plan.leftovers) await attempt(item.name, reap(item, home, ports));
+  for (const directory of plan.runs) await attempt(directory, removeOrphanRun(directory));
+  for (const { slug } of plan.doomed) await attempt(slug, removeKept(home, slug));
+  return failures;
+}
+
+async function removeKept(home: HomePaths, slug: string): Promise<void> {
+  const id = parseBottleId(slug);
+  await rm(join(home.state, id), { recursive: true, force: true, maxRetries: 3 });
+  await rm(join(home.queue, id), { recursive: true, force: true });
+}

@@ -1,0 +1,91 @@
+/** Writes a first bottle and agent under the operator's home. Nothing is written when one of the files is in the way. */
+import { constants } from "node:fs";
+import { access, mkdir, rename, unlink, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { HostError, systemCode, UsageError } from "../base/errors.ts";
+import { ignore } from "../base/log.ts";
+import type { HomePaths, Preset } from "../index.ts";
+
+/** Where a preset was written. */
+export interface PresetFiles {
+  readonly bottle: string;
+  readonly agent: string;
+}
+
+/** The preset of a program that is no coding agent: its argv, and a bottle that reaches nothing. */
+export function commandPreset(argv: readonly string[], name: string): Preset {
+  return { bottleName: name, bottle: commandBottle(argv), agentName: name, agent: `---\nbottle: ${name}\n---\n` };
+}
+
+function commandBottle(argv: readonly string[]): string {
+  return `---
+agent_provider:
+  template: command
+  settings:
+    # The program and its arguments. Another one for a single run follows "--" of bot-bottle start.
+    argv: ${JSON.stringify(argv)}
+egress:
+  # Hosts that it may reach. None: everything is denied.
+  routes: []
+limits: { memory: 4GiB, processes: 1024 }
+---
+A program that reaches nothing. Add hosts under \`egress.routes\`, for example:
+
+    - host: registry.npmjs.org
+`;
+}
+
+/** Writes both files. Throws UsageError `usage.path` for one that exists, unless replacing is wanted, or HostError. */
+export async function writePreset(
+  home: HomePaths,
+  preset: Preset,
+  options: { readonly isReplacing: boolean },
+): Promise<PresetFiles> {
+  const files: PresetFiles = {
+    bottle: join(home.bottles, `${preset.bottleName}.md`),
+    agent: join(home.agents, `${preset.agentName}.md`),
+  };
+  try {
+    if (!options.isReplacing) for (const file of Object.values(files)) await refuseExisting(file);
+    await writeWhole(files.bottle, preset.bottle);
+    await writeWhole(files.agent, preset.agent);
+  } catch (error) {
+    throw writeError(error, home);
+  }
+  return files;
+}
+
+async function refuseExisting(file: string): Promise<void> {
+  try {
+    await access(file, constants.F_OK);
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return;
+    throw error;
+  }
+  throw new UsageError("usage.path", `nothing written: ${file} exists already`, {
+    hint: "add --name for another name, or --force to replace it",
+  });
+}
+
+/** Beside it and renamed, so that nobody reads half a file. */
+async function writeWhole(file: string, text: string): Promise<void> {
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  const temporary = `${file}.${process.pid}.new`;
+  try {
+    await writeFile(temporary, text, { mode: 0o600, flag: "wx" });
+    await rename(temporary, file);
+  } catch (error) {
+    await ignore(unlink(temporary), "the first error is the one to tell");
+    throw error;
+  }
+}
+
+function writeError(error: unknown, home: HomePaths): unknown {
+  const code = systemCode(error);
+  if (error instanceof UsageError || code === undefined) return error;
+  return new HostError(
+    code === "ENOSPC" ? "host.disk-full" : "host.unwritable",
+    `cannot write below ${home.home}: ${code}`,
+    { hint: "check its owner and mode, or set BOT_BOTTLE_HOME", cause: error },
+  );
+}
