@@ -48,6 +48,7 @@ export { Bottle, type CloseReport, type ExecInBottleOptions } from "./bottle/bot
 export { type BottleConnection, connectBottle } from "./bottle/connect.ts";
 export { type BottleEvent, EventHub } from "./bottle/events.ts";
 export type { ExecResult } from "./bottle/exec-result.ts";
+export { locateAgent } from "./bottle/facts.ts";
 export { type ListedBottle, listBottles } from "./bottle/list.ts";
 export { openOwner, type Owner } from "./bottle/owner.ts";
 export type { BottlePlan, Facts, StartOptions } from "./bottle/plan.ts";

@@ -11,7 +11,7 @@ import type { HomePaths } from "../base/paths.ts";
 import { listRecords } from "../protocol/record.ts";
 import type { Manifest } from "../manifest/types.ts";
 import { terminalEnv } from "../process/env.ts";
-import { locateProgram } from "../provision/program.ts";
+import { type LocatedProgram, locateProgram } from "../provision/program.ts";
 import { providerNamed } from "../providers/registry.ts";
 import type { Facts } from "./plan.ts";
 import { GUEST_AGENTS } from "./resolve-plan.ts";
@@ -128,11 +128,22 @@ async function exists(path: string): Promise<boolean> {
 }
 
 async function findProgram(manifest: Manifest, env: FactsInput["env"]): Promise<Facts["program"]> {
-  const provider = providerNamed(manifest.bottle.provider.template);
-  if (provider?.program === undefined) return undefined;
-  return locateProgram(provider.program, {
+  return locateAgent(manifest.bottle.provider.template, env);
+}
+
+/**
+ * The program of a provider on this host; undefined when it is not installed or the provider has none. Throws HostError
+ * `host.agent-missing` when what is installed cannot run in a bottle.
+ */
+export async function locateAgent(
+  providerName: string,
+  env: FactsInput["env"],
+): Promise<LocatedProgram | undefined> {
+  const program = providerNamed(providerName)?.program;
+  if (program === undefined) return undefined;
+  return locateProgram(program, {
     searchPath: env["PATH"] ?? "",
-    override: env[provider.program.variable],
+    override: env[program.variable],
     guestDirectory: GUEST_AGENTS,
   });
 }

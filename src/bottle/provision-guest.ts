@@ -18,7 +18,10 @@ export async function provisionGuest(
   try {
     await guest.copyIn(plan.guest.guestHome, fileItems(plan.guest.guestHome, plan.files));
     for (const skill of plan.skills) await guest.copyIn(skill.guestPath, skillItems(skill));
-    await writeGiven(plan.paths, { workspace, home: await snapshotTree(plan.paths.guestHome, { ignoresDotFiles: true }) });
+    await writeGiven(plan.paths, {
+      workspace,
+      home: await snapshotTree(plan.paths.guestHome, { ignoresDotFiles: true }),
+    });
   } catch (error) {
     if (error instanceof BottleError) throw error;
     throw new LaunchError(

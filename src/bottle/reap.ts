@@ -109,7 +109,11 @@ export async function reap(
   });
 }
 
-async function endProcesses(record: BottleRecord, ports: BackendPorts, given: Backend | undefined): Promise<void> {
+async function endProcesses(
+  record: BottleRecord,
+  ports: BackendPorts,
+  given: Backend | undefined,
+): Promise<void> {
   const self = readOwner();
   if (record.owner !== null && record.owner.boot_id !== self.boot_id) return;
   for (const ref of record.bundle)

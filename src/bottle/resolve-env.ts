@@ -10,7 +10,7 @@ import type { ResolvedRoutes } from "./resolve-routes.ts";
 
 /** Programs of the operator's machine come first, ours last, so that a project's own Node wins. */
 export const GUEST_PATH =
-  "/home/node/.local/bin:/opt/bot-bottle/agents:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bot-bottle/bin";
+  "/home/node/.local/bin:/opt/agents:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bot-bottle/bin";
 
 interface EnvInput {
   readonly manifest: Manifest;

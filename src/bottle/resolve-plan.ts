@@ -35,7 +35,7 @@ export const GUEST_HOME: GuestPath = parseGuestPath("/home/node");
 export const GUEST_WORKSPACE: GuestPath = parseGuestPath("/home/node/workspace");
 export const GUEST_DOORS: GuestPath = parseGuestPath("/run/bot-bottle/doors");
 /** Directory of agents' programs that are bound from the host. */
-export const GUEST_AGENTS: GuestPath = parseGuestPath("/opt/bot-bottle/agents");
+export const GUEST_AGENTS: GuestPath = parseGuestPath("/opt/agents");
 export const GUEST_PROMPT: GuestPath = parseGuestPath("/home/node/.bot-bottle-prompt.txt");
 /** Longest unix socket path that every system accepts is 103 bytes (macOS); the longest name below run is `/doors/proxy.sock`. */
 export const MAX_SOCKET_PATH = 100;

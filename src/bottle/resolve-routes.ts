@@ -105,12 +105,24 @@ function providerRoute(route: ProviderRoute, input: RouteInput): Route {
     port: undefined,
     matches: [],
     auth: hasAuth
-      ? { carrier: route.carrier, ...input.slots.slotOf(authToken), requirePlaceholder: false }
+      ? {
+          carrier: route.carrier,
+          ...slotAndPlaceholder(input.slots, authToken),
+          requirePlaceholder: false,
+        }
       : undefined,
     outboundOnMatch: "redact",
     scansOutbound: true,
     allowsGitFetch: false,
   };
+}
+
+function slotAndPlaceholder(
+  slots: TokenSlots,
+  ref: TokenRef,
+): Pick<RouteAuth, "slot" | "placeholder"> {
+  const { slot, placeholder } = slots.slotOf(ref);
+  return { slot, placeholder };
 }
 
 /** A manifest route for a provider's host narrows it; the credential stays the provider's. */

@@ -66,6 +66,14 @@ function writeAll(fd: number, bytes: Uint8Array, gone: Gone): void {
   }
 }
 
+/** JSON leaves C1 controls and direction marks as they are, and some terminals act on them. */
+function safeJson(value: unknown): string {
+  return JSON.stringify(value).replace(
+    /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (it) => `\\u${it.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 /** Makes the process's output. */
 export function createOutput(hasColor: boolean, isQuiet = false, gone: Gone = new Set()): Output {
   let lastProgress = "";
@@ -75,7 +83,7 @@ export function createOutput(hasColor: boolean, isQuiet = false, gone: Gone = ne
   return {
     color,
     print: result,
-    json: (value) => result(JSON.stringify(value)),
+    json: (value) => result(safeJson(value)),
     bytes: (chunk) => writeAll(1, chunk, gone),
     note: (text) => {
       if (!isQuiet) error(text);

@@ -7,7 +7,7 @@ import type { TreeItem } from "../base/tree.ts";
 import { writeTree } from "../base/write-tree.ts";
 import { decodeArchive, encodeArchive } from "../protocol/archive.ts";
 import type { GuestOrder, GuestReport } from "../protocol/guest.ts";
-import type { Channel, ChannelHandlers } from "../protocol/mux.ts";
+import type { Channel, ChannelHandlers } from "../protocol/mux-channel.ts";
 
 /** Longest message of a failure. */
 const MAX_MESSAGE = 1000;
@@ -50,5 +50,9 @@ async function report(channel: Channel<GuestReport>, copy: () => Promise<number>
 
 /** The report of an order that failed. */
 export function failure(error: unknown): GuestReport {
-  return { kind: "failed", code: systemCode(error) ?? "failed", message: messageOf(error).slice(0, MAX_MESSAGE) };
+  return {
+    kind: "failed",
+    code: systemCode(error) ?? "failed",
+    message: messageOf(error).slice(0, MAX_MESSAGE),
+  };
 }

@@ -39,7 +39,13 @@ function decodeHello(fields: Fields): OrderOf<"hello"> | undefined {
   const env = textRecord(fields.get("env"));
   const relays = listOf(fields.get("relays"), decodeRelay);
   const home = fields.get("home");
-  if (fields.get("version") !== VERSION || env === undefined || relays === undefined || typeof home !== "string") return undefined;
+  if (
+    fields.get("version") !== VERSION ||
+    env === undefined ||
+    relays === undefined ||
+    typeof home !== "string"
+  )
+    return undefined;
   return { kind: "hello", version: VERSION, relays, env, home };
 }
 
@@ -55,7 +61,8 @@ function decodeExec(fields: Fields): OrderOf<"exec"> | undefined {
   const env = textRecord(fields.get("env"));
   const cwd = fields.get("cwd");
   const stdio = STDIO.find((it) => it === fields.get("stdio"));
-  if (argv === undefined || env === undefined || typeof cwd !== "string" || stdio === undefined) return undefined;
+  if (argv === undefined || env === undefined || typeof cwd !== "string" || stdio === undefined)
+    return undefined;
   return { kind: "exec", argv, env, cwd, stdio };
 }
 
@@ -72,13 +79,19 @@ function decodeProbe(fields: Fields): OrderOf<"probe"> | undefined {
   return { kind: "probe", target: { type, host, port, timeoutMs } };
 }
 
-function withText(fields: Fields, name: string, make: (text: string) => GuestOrder): GuestOrder | undefined {
+function withText(
+  fields: Fields,
+  name: string,
+  make: (text: string) => GuestOrder,
+): GuestOrder | undefined {
   const text = fields.get(name);
   return typeof text === "string" ? make(text) : undefined;
 }
 
 function fieldsOf(value: unknown): Fields | undefined {
-  return typeof value === "object" && value !== null ? new Map<string, unknown>(Object.entries(value)) : undefined;
+  return typeof value === "object" && value !== null
+    ? new Map<string, unknown>(Object.entries(value))
+    : undefined;
 }
 
 function textRecord(value: unknown): Record<string, string> | undefined {

@@ -1,12 +1,13 @@
 /** Takes the owner's orders: hello first, then sessions, copies and probes, each on a channel of its own. */
 import { messageOf } from "../base/errors.ts";
-import { settlesWithin } from "../process/terminate.ts";
 import type { Exec } from "../process/exec.ts";
+import { settlesWithin } from "../process/terminate.ts";
 import type { GuestOrder, GuestReport } from "../protocol/guest.ts";
-import { type Channel, type ChannelHandlers, type Mux, type MuxStream, openMux } from "../protocol/mux.ts";
+import { type Mux, type MuxStream, openMux } from "../protocol/mux.ts";
+import type { Channel, ChannelHandlers } from "../protocol/mux-channel.ts";
 import { copyIn, copyOut, failure } from "./copy.ts";
 import { decodeOrder } from "./decode-order.ts";
-import { probe, type ProbeOrder } from "./probe.ts";
+import { type ProbeOrder, probe } from "./probe.ts";
 import { openRelays } from "./relay.ts";
 import { Sessions } from "./sessions.ts";
 
@@ -60,7 +61,11 @@ export function serveOwner(stream: MuxStream, context: InitContext): Init {
   };
 }
 
-async function greet(mux: Mux<GuestOrder, GuestReport>, hello: Hello, context: InitContext): Promise<void> {
+async function greet(
+  mux: Mux<GuestOrder, GuestReport>,
+  hello: Hello,
+  context: InitContext,
+): Promise<void> {
   try {
     await openRelays(hello.relays);
     mux.send({ kind: "ready", version: hello.version, node: context.node });
@@ -69,23 +74,39 @@ async function greet(mux: Mux<GuestOrder, GuestReport>, hello: Hello, context: I
   }
 }
 
-async function fault(mux: Mux<GuestOrder, GuestReport>, error: unknown, context: InitContext): Promise<void> {
+async function fault(
+  mux: Mux<GuestOrder, GuestReport>,
+  error: unknown,
+  context: InitContext,
+): Promise<void> {
   mux.send({ kind: "fault", message: messageOf(error).slice(0, MAX_FAULT_MESSAGE) });
   await leave(mux, context, 1);
 }
 
-async function shutDown(mux: Mux<GuestOrder, GuestReport>, sessions: Sessions | undefined, context: InitContext): Promise<void> {
+async function shutDown(
+  mux: Mux<GuestOrder, GuestReport>,
+  sessions: Sessions | undefined,
+  context: InitContext,
+): Promise<void> {
   await sessions?.endAll(SHUTDOWN_GRACE_MS);
   await leave(mux, context, 0);
 }
 
-async function leave(mux: Mux<GuestOrder, GuestReport>, context: InitContext, code: number): Promise<void> {
+async function leave(
+  mux: Mux<GuestOrder, GuestReport>,
+  context: InitContext,
+  code: number,
+): Promise<void> {
   mux.end();
   await settlesWithin(mux.closed, FLUSH_MS);
   context.exit(code);
 }
 
-function serve(channel: Channel<GuestReport>, order: GuestOrder, sessions: Sessions): ChannelHandlers<GuestOrder> {
+function serve(
+  channel: Channel<GuestReport>,
+  order: GuestOrder,
+  sessions: Sessions,
+): ChannelHandlers<GuestOrder> {
   switch (order.kind) {
     case "exec":
       return sessions.start(channel, order);
@@ -96,7 +117,10 @@ function serve(channel: Channel<GuestReport>, order: GuestOrder, sessions: Sessi
     case "probe":
       void answerProbe(channel, order.target);
       return { onMessage: () => undefined };
-    default:
+    case "hello":
+    case "signal":
+    case "cancel":
+    case "shutdown":
       throw new Error(`a channel cannot begin with ${order.kind}`);
   }
 }

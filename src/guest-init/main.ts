@@ -26,7 +26,8 @@ function main(path: string | undefined): void {
   }
   const exit = (code: number): void => process.exit(code);
   const door = connect(path);
-  const onRefused = (error: Error): void => fail(`not connected to the init door: ${error.message}`);
+  const onRefused = (error: Error): void =>
+    fail(`not connected to the init door: ${error.message}`);
   door.once("error", onRefused);
   door.once("connect", () => {
     door.off("error", onRefused);

@@ -45,12 +45,17 @@ function reachDoor(port: number, timeoutMs: number): Promise<string> {
     socket.once("connect", () => socket.end());
     socket.on("data", () => settle("connected"));
     socket.once("end", () => settle("connected"));
-    socket.on("error", (error) => settle(systemCode(error) === "ECONNRESET" ? "refused" : answerOf(error)));
+    socket.on("error", (error) =>
+      settle(systemCode(error) === "ECONNRESET" ? "refused" : answerOf(error)),
+    );
   });
 }
 
 /** Connects, and answers with what `listen` settles on, or `timeout`. */
-function attempt(target: Address, listen: (socket: Socket, settle: (answer: string) => void) => void): Promise<string> {
+function attempt(
+  target: Address,
+  listen: (socket: Socket, settle: (answer: string) => void) => void,
+): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect({ host: target.host, port: target.port, allowHalfOpen: true });
     const settle = (answer: string): void => {
@@ -64,14 +69,9 @@ function attempt(target: Address, listen: (socket: Socket, settle: (answer: stri
 }
 
 function answerOf(error: unknown): string {
-  switch (systemCode(error)) {
-    case "ECONNREFUSED":
-      return "refused";
-    case "ETIMEDOUT":
-      return "timeout";
-    default:
-      return "unreachable";
-  }
+  const code = systemCode(error);
+  if (code === "ECONNREFUSED") return "refused";
+  return code === "ETIMEDOUT" ? "timeout" : "unreachable";
 }
 
 async function interfaces(): Promise<readonly string[]> {

@@ -20,8 +20,9 @@ export async function openRelays(plans: readonly RelayPlan[]): Promise<void> {
 
 function openRelay(plan: RelayPlan): Promise<Server> {
   // A connection is read only once its door has answered.
-  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (client) =>
-    relayConnection(client, plan.socket),
+  const server = createServer(
+    { allowHalfOpen: true, pauseOnConnect: true, noDelay: true },
+    (client) => relayConnection(client, plan.socket),
   );
   server.maxConnections = MAX_RELAY_CONNECTIONS;
   return new Promise((resolve, reject) => {

@@ -10,7 +10,7 @@ import { BottleError } from "../base/errors.ts";
 import type { Child, Exec, StdioEntry } from "../process/exec.ts";
 import { DEFAULT_SEARCH_PATH } from "../process/find-binary.ts";
 import type { GuestOrder, GuestReport } from "../protocol/guest.ts";
-import type { Channel, ChannelHandlers } from "../protocol/mux.ts";
+import type { Channel, ChannelHandlers } from "../protocol/mux-channel.ts";
 import { failure } from "./copy.ts";
 
 /** An order to start a program. */
@@ -18,7 +18,11 @@ export type ExecOrder = Extract<GuestOrder, { kind: "exec" }>;
 
 /** How long a pipe that something in the background still holds may be silent after the exit before it is let go. */
 const IDLE_MS = 200;
-const STDIO: Readonly<Record<ExecOrder["stdio"], StdioEntry>> = { inherit: "inherit", pipe: "pipe", null: "ignore" };
+const STDIO: Readonly<Record<ExecOrder["stdio"], StdioEntry>> = {
+  inherit: "inherit",
+  pipe: "pipe",
+  null: "ignore",
+};
 
 export interface SessionContext {
   readonly exec: Exec;
@@ -65,7 +69,11 @@ export class Sessions {
     await Promise.all([...this.#running].map((child) => child.terminate(graceMs)));
   }
 
-  async #run(channel: Channel<GuestReport>, order: ExecOrder, onStart: (child: Child) => void): Promise<void> {
+  async #run(
+    channel: Channel<GuestReport>,
+    order: ExecOrder,
+    onStart: (child: Child) => void,
+  ): Promise<void> {
     try {
       const child = await this.#spawn(order);
       this.#running.add(child);
@@ -74,7 +82,7 @@ export class Sessions {
       onStart(child);
       const { exitCode, signal } = await child.exited;
       this.#running.delete(child);
-      await Promise.all(output.map((it) => it?.drain()));
+      for (const stream of output) await stream?.drain();
       channel.send({ kind: "exited", code: exitCode ?? null, signal: signal ?? null });
     } catch (error) {
       channel.send(failure(error));
@@ -97,7 +105,10 @@ export class Sessions {
       });
     } catch (error) {
       if (!(error instanceof BottleError) || error.code !== "host.binary-missing") throw error;
-      throw new NotExecutable(error.message, await refusalOf(order.argv[0] ?? "", cwd, env["PATH"]));
+      throw new NotExecutable(
+        error.message,
+        await refusalOf(order.argv[0] ?? "", cwd, env["PATH"]),
+      );
     }
   }
 }
@@ -113,7 +124,11 @@ class NotExecutable extends Error {
 }
 
 /** Why a program was not executed: it is there but may not be, or it is not there. */
-async function refusalOf(file: string, cwd: string, searchPath: string | undefined): Promise<"EACCES" | "ENOENT"> {
+async function refusalOf(
+  file: string,
+  cwd: string,
+  searchPath: string | undefined,
+): Promise<"EACCES" | "ENOENT"> {
   const paths = file.includes("/")
     ? [isAbsolute(file) ? file : join(cwd, file)]
     : (searchPath ?? DEFAULT_SEARCH_PATH).split(":").map((it) => join(it, file));
@@ -163,7 +178,10 @@ function pump(
   source.pipe(sink);
   return {
     drain: async () => {
-      for (let seen = -1; !isOver(source, sink) && (seen !== received || sink.writableLength > 0); ) {
+      for (
+        let seen = -1;
+        !isOver(source, sink) && (seen !== received || sink.writableLength > 0);
+      ) {
         seen = received;
         await systemClock.sleep(IDLE_MS);
       }

@@ -1,6 +1,7 @@
 /** The effective bottle: defaults filled in, and what only the merged whole can show to be wrong. */
 import type { Issue } from "../base/errors.ts";
 import type { HostPath } from "../base/ids.ts";
+import type { HomePaths } from "../base/paths.ts";
 import { contains } from "./host-paths.ts";
 import type { BottleLayer, Keyed, ScalarLayer, Sourced } from "./layer.ts";
 import type {
@@ -85,7 +86,7 @@ interface Credential {
 }
 
 /** What is wrong with the whole: credentials that would reach the guest, or that have two sources. */
-export function checkEffective(layer: BottleLayer, home: HostPath): readonly Issue[] {
+export function checkEffective(layer: BottleLayer, home: HomePaths): readonly Issue[] {
   const credentials = credentialsOf(layer);
   return [
     ...envIssues(layer, credentials),
@@ -186,8 +187,9 @@ function sourceOf(ref: TokenRef): string {
 function mountIssues(
   layer: BottleLayer,
   credentials: readonly Credential[],
-  home: HostPath,
+  home: HomePaths,
 ): readonly Issue[] {
+  const own = [home.state, home.run, home.queue, home.audit];
   return [...(layer.mounts?.values() ?? [])].flatMap(
     ({ value, from }: Sourced<{ host: HostPath }>) => {
       const shown = credentials.find(
@@ -202,7 +204,7 @@ function mountIssues(
           ),
         ];
       }
-      const isOurs = contains(value.host, home) || contains(home, value.host);
+      const isOurs = own.some((path) => contains(value.host, path) || contains(path, value.host));
       return isOurs
         ? [
             issue(

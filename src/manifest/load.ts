@@ -13,8 +13,6 @@ import { readManifestFile } from "./read.ts";
 import { decodeText } from "./source.ts";
 import type { Manifest } from "./types.ts";
 
-export { listManifest } from "./list-manifest.ts";
-
 /** Most bottle files that one launch may read. */
 export const MAX_BOTTLE_FILES = 64;
 
@@ -44,7 +42,7 @@ export async function loadManifest(options: LoadOptions): Promise<Manifest> {
   const names = selectBottles(agent, options, index);
   const files = await readBottles(names, index, userHome);
   const resolved = resolveBottles(names, files);
-  const whole = resolved.layer === undefined ? [] : checkEffective(resolved.layer, home.home);
+  const whole = resolved.layer === undefined ? [] : checkEffective(resolved.layer, home);
   const issues = [...agent.issues, ...resolved.issues, ...whole];
   if (issues.length > 0) throw invalid(issues);
   if (agent.agent === undefined || resolved.layer === undefined) throw noBottle(agentName, index);

@@ -1,6 +1,7 @@
 // How bottles become one: children, several parents, several --bottle, diamonds and circles.
 import { describe, expect, it } from "vitest";
 import { parseHostPath } from "../base/ids.ts";
+import { homePaths } from "../base/paths.ts";
 import { checkEffective, resolveEffective } from "./effective.ts";
 import { resolveBottles } from "./extends.ts";
 import { parseBottle } from "./parse-bottle.ts";
@@ -8,7 +9,7 @@ import type { BottleSpec } from "./types.ts";
 
 type Files = Readonly<Record<string, string>>;
 
-const home = parseHostPath("/home/me/.bot-bottle");
+const home = homePaths(parseHostPath("/home/me/.bot-bottle"));
 
 function resolve(files: Files, ...names: string[]) {
   const parsed = new Map(

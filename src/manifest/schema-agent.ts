@@ -33,6 +33,3 @@ export const agentSchema = keys({
   color: ignored(),
   memory: ignored(),
 });
-
-/** An agent file's front matter once the schema has judged it. */
-export type AgentData = z.infer<typeof agentSchema>;

@@ -4,8 +4,14 @@ import { describe, expect, it } from "vitest";
 import type { TreeEntry, TreeItem } from "../base/tree.ts";
 import { decodeArchive, encodeArchive } from "./archive.ts";
 
-const directory = (path: string): TreeItem => ({ entry: { kind: "entry", type: "directory", path, mode: 0o755 }, content: undefined });
-const link = (path: string, target: string): TreeItem => ({ entry: { kind: "entry", type: "symlink", path, target }, content: undefined });
+const directory = (path: string): TreeItem => ({
+  entry: { kind: "entry", type: "directory", path, mode: 0o755 },
+  content: undefined,
+});
+const link = (path: string, target: string): TreeItem => ({
+  entry: { kind: "entry", type: "symlink", path, target },
+  content: undefined,
+});
 const file = (path: string, content: string, size = Buffer.byteLength(content)): TreeItem => ({
   entry: { kind: "entry", type: "file", path, mode: 0o644, size },
   content: Readable.from([Buffer.from(content)]),
@@ -20,7 +26,9 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
 type Seen = TreeEntry & { readonly text?: string };
 
 async function decode(bytes: Buffer, step = bytes.length || 1): Promise<Seen[]> {
-  const pieces = Array.from({ length: Math.ceil(bytes.length / step) }, (_, n) => bytes.subarray(n * step, (n + 1) * step));
+  const pieces = Array.from({ length: Math.ceil(bytes.length / step) }, (_, n) =>
+    bytes.subarray(n * step, (n + 1) * step),
+  );
   const seen: Seen[] = [];
   for await (const { entry, content } of decodeArchive(Readable.from(pieces))) {
     const chunks = content === undefined ? undefined : await collect(content);
@@ -33,7 +41,13 @@ async function encode(items: readonly TreeItem[]): Promise<Buffer> {
   return Buffer.concat(await collect(encodeArchive(items)));
 }
 
-const tree = (): TreeItem[] => [directory(""), directory("ä/ü"), file("ä/empty", ""), file("ä/ü/x\n", "content"), link("l", "../../etc")];
+const tree = (): TreeItem[] => [
+  directory(""),
+  directory("ä/ü"),
+  file("ä/empty", ""),
+  file("ä/ü/x\n", "content"),
+  link("l", "../../etc"),
+];
 
 it.each([1, 5, 4096])("comes back when cut every %d bytes", async (step) => {
   const seen = await decode(await encode(tree()), step);

@@ -27,7 +27,11 @@ export async function* encodeArchive(
       if (rest < 0) break;
       yield Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
     }
-    if (rest !== 0) throw new ProtocolError("protocol.message", `copy failed: a file's content is not its ${entry.size} bytes`);
+    if (rest !== 0)
+      throw new ProtocolError(
+        "protocol.message",
+        `copy failed: a file's content is not its ${entry.size} bytes`,
+      );
   }
   yield Buffer.alloc(LENGTH_BYTES);
 }
@@ -40,13 +44,16 @@ function encodeEntry(entry: TreeEntry): Buffer {
 }
 
 /** Decodes an archive. Throws {@link ProtocolError} when it is malformed or ends early; skips content that was not read. */
-export async function* decodeArchive(source: AsyncIterable<Uint8Array>): AsyncGenerator<TreeItem, void, undefined> {
+export async function* decodeArchive(
+  source: AsyncIterable<Uint8Array>,
+): AsyncGenerator<TreeItem, void, undefined> {
   const bytes = new ByteReader(source);
   try {
     for (;;) {
       const length = (await bytes.exactly(LENGTH_BYTES)).readUInt32BE();
       if (length === 0) break;
-      if (length > MAX_ENTRY_BYTES) throw malformed(`an entry of ${length} bytes; at most ${MAX_ENTRY_BYTES} are allowed`);
+      if (length > MAX_ENTRY_BYTES)
+        throw malformed(`an entry of ${length} bytes; at most ${MAX_ENTRY_BYTES} are allowed`);
       const entry = decodeEntry(await bytes.exactly(length));
       if (entry.type !== "file") {
         yield { entry, content: undefined };
@@ -81,17 +88,24 @@ function decodeEntry(json: Buffer): TreeEntry {
 
 /** Written by hand because guest-init must start fast and this is all it would need a schema library for. */
 function parseEntry(value: unknown): TreeEntry | undefined {
-  if (typeof value !== "object" || value === null || !("kind" in value) || value.kind !== "entry") return undefined;
-  if (!("type" in value) || !("path" in value) || !isPath(value.path)) return undefined;
-  const { type, path } = value;
-  if (type === "symlink") {
-    if (!("target" in value) || !isPath(value.target) || value.target === "") return undefined;
-    return { kind: "entry", type, path, target: value.target };
-  }
-  if (!("mode" in value) || !isCount(value.mode) || value.mode > MAX_MODE) return undefined;
-  if (type === "directory") return { kind: "entry", type, path, mode: value.mode };
-  if (type !== "file" || !("size" in value) || !isCount(value.size)) return undefined;
-  return { kind: "entry", type, path, mode: value.mode, size: value.size };
+  if (typeof value !== "object" || value === null) return undefined;
+  const fields = new Map<string, unknown>(Object.entries(value));
+  const path = fields.get("path");
+  if (fields.get("kind") !== "entry" || !isPath(path)) return undefined;
+  return fields.get("type") === "symlink" ? parseLink(path, fields) : parseNode(path, fields);
+}
+
+function parseLink(path: string, fields: ReadonlyMap<string, unknown>): TreeEntry | undefined {
+  const target = fields.get("target");
+  if (!isPath(target) || target === "") return undefined;
+  return { kind: "entry", type: "symlink", path, target };
+}
+
+function parseNode(path: string, fields: ReadonlyMap<string, unknown>): TreeEntry | undefined {
+  const [type, mode, size] = ["type", "mode", "size"].map((it) => fields.get(it));
+  if (!isCount(mode) || mode > MAX_MODE) return undefined;
+  if (type === "directory") return { kind: "entry", type, path, mode };
+  return type === "file" && isCount(size) ? { kind: "entry", type, path, mode, size } : undefined;
 }
 
 function isPath(value: unknown): value is string {
@@ -152,9 +166,10 @@ class ByteReader {
   }
 
   async #fill(): Promise<boolean> {
-    const { done, value } = await this.#chunks.next();
-    if (done === true) return false;
-    this.#rest = Buffer.from(value.buffer, value.byteOffset, value.length);
+    const next = await this.#chunks.next();
+    if (next.done === true) return false;
+    const { buffer, byteOffset, length } = next.value;
+    this.#rest = Buffer.from(buffer, byteOffset, length);
     return true;
   }
 }

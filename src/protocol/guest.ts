@@ -20,7 +20,8 @@ export const GUEST_PROTOCOL_VERSION = 1;
 /** Longest path, variable or argument; the kernel's own bound for one argument. */
 export const MAX_STRING = 131_072;
 
-const text = (max: number = MAX_STRING): z.ZodMiniString => z.string().check(z.maxLength(max), z.regex(/^[^\0]*$/));
+const text = (max: number = MAX_STRING): z.ZodMiniString =>
+  z.string().check(z.maxLength(max), z.regex(/^[^\0]*$/));
 const port = z.int().check(z.gte(1), z.lte(65535));
 
 /** One listener of the relay: guest's 127.0.0.1:`port` to the unix socket `socket`. */
@@ -47,7 +48,10 @@ const exec = z.strictObject({
   stdio: z.enum(["inherit", "pipe", "null"]),
 });
 
-const signal = z.strictObject({ kind: z.literal("signal"), signal: z.string().check(z.regex(/^SIG[A-Z0-9]{2,9}$/)) });
+const signal = z.strictObject({
+  kind: z.literal("signal"),
+  signal: z.string().check(z.regex(/^SIG[A-Z0-9]{2,9}$/)),
+});
 /** The archive follows; answered by `copied`. `root` is absolute; missing parents are made. */
 const copyIn = z.strictObject({ kind: z.literal("copy-in"), root: text(MAX_PATH_LENGTH) });
 /** Answered by the archive, then `copied`. */
@@ -59,18 +63,40 @@ const cancel = z.strictObject({ kind: z.literal("cancel") });
 const probe = z.strictObject({
   kind: z.literal("probe"),
   target: z.discriminatedUnion("type", [
-    z.strictObject({ type: z.literal("tcp"), host: text(255), port, timeoutMs: z.int().check(z.gte(1), z.lte(10_000)) }),
-    z.strictObject({ type: z.literal("door"), port, timeoutMs: z.int().check(z.gte(1), z.lte(10_000)) }),
+    z.strictObject({
+      type: z.literal("tcp"),
+      host: text(255),
+      port,
+      timeoutMs: z.int().check(z.gte(1), z.lte(10_000)),
+    }),
+    z.strictObject({
+      type: z.literal("door"),
+      port,
+      timeoutMs: z.int().check(z.gte(1), z.lte(10_000)),
+    }),
     z.strictObject({ type: z.literal("interfaces") }),
   ]),
 });
 const shutdown = z.strictObject({ kind: z.literal("shutdown") });
 
-export const guestOrderSchema = z.discriminatedUnion("kind", [hello, exec, signal, copyIn, copyOut, cancel, probe, shutdown]);
+export const guestOrderSchema = z.discriminatedUnion("kind", [
+  hello,
+  exec,
+  signal,
+  copyIn,
+  copyOut,
+  cancel,
+  probe,
+  shutdown,
+]);
 /** What the owner may say to guest-init. */
 export type GuestOrder = z.infer<typeof guestOrderSchema>;
 
-const ready = z.strictObject({ kind: z.literal("ready"), version: z.literal(GUEST_PROTOCOL_VERSION), node: text(64) });
+const ready = z.strictObject({
+  kind: z.literal("ready"),
+  version: z.literal(GUEST_PROTOCOL_VERSION),
+  node: text(64),
+});
 const fault = z.strictObject({ kind: z.literal("fault"), message: text(2000) });
 const started = z.strictObject({ kind: z.literal("started"), pid: z.int().check(z.gte(1)) });
 /** `code` and `signal` as waitpid tells; exactly one is set. */
@@ -89,6 +115,14 @@ const copied = z.strictObject({ kind: z.literal("copied"), entries: z.int().chec
 const code = z.string().check(z.regex(/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/));
 const failed = z.strictObject({ kind: z.literal("failed"), code, message: text(2000) });
 
-export const guestReportSchema = z.discriminatedUnion("kind", [ready, fault, started, exited, probed, copied, failed]);
+export const guestReportSchema = z.discriminatedUnion("kind", [
+  ready,
+  fault,
+  started,
+  exited,
+  probed,
+  copied,
+  failed,
+]);
 /** What guest-init may say to its owner. */
 export type GuestReport = z.infer<typeof guestReportSchema>;

@@ -90,14 +90,18 @@ export class InboundStream extends Readable {
 
   /** Takes a data frame. Throws {@link ProtocolError} when the peer had no credit for it or had ended the stream. */
   accept(payload: Buffer): void {
-    if (this.#hasEnded) throw new ProtocolError("protocol.frame", "a data frame came after the end of its stream");
+    if (this.#hasEnded)
+      throw new ProtocolError("protocol.frame", "a data frame came after the end of its stream");
     if (payload.length === 0) {
       this.finish();
       return;
     }
     this.#received += payload.length;
     if (this.#received > MAX_WINDOW_BYTES) {
-      throw new ProtocolError("protocol.frame", `a stream has over ${MAX_WINDOW_BYTES} bytes under way; the credit is less`);
+      throw new ProtocolError(
+        "protocol.frame",
+        `a stream has over ${MAX_WINDOW_BYTES} bytes under way; the credit is less`,
+      );
     }
     if (this.destroyed) {
       this.#consume(payload.length);
@@ -119,7 +123,8 @@ export class InboundStream extends Readable {
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    for (let bytes = this.#queue.shift(); bytes !== undefined; bytes = this.#queue.shift()) this.#consume(bytes.length);
+    for (let bytes = this.#queue.shift(); bytes !== undefined; bytes = this.#queue.shift())
+      this.#consume(bytes.length);
     callback(error);
   }
 
@@ -130,7 +135,8 @@ export class InboundStream extends Readable {
       this.#isWanted = this.push(bytes);
       this.#consume(bytes.length);
     }
-    if (this.#hasEnded && this.#queue.size === 0 && !this.destroyed && !this.readableEnded) this.push(null);
+    if (this.#hasEnded && this.#queue.size === 0 && !this.destroyed && !this.readableEnded)
+      this.push(null);
   }
 
   #consume(count: number): void {
@@ -167,7 +173,10 @@ export class OutboundStream extends Writable {
   addCredit(bytes: number): void {
     this.#credit += bytes;
     if (bytes === 0 || this.#credit > MAX_WINDOW_BYTES) {
-      throw new ProtocolError("protocol.frame", `a window frame gives ${bytes} bytes; less is under way`);
+      throw new ProtocolError(
+        "protocol.frame",
+        `a window frame gives ${bytes} bytes; less is under way`,
+      );
     }
     if (this.#pending !== undefined) this.#sink.wait(this);
   }
@@ -186,7 +195,11 @@ export class OutboundStream extends Writable {
     else if (this.#credit > 0) this.#sink.wait(this);
   }
 
-  override _write(chunk: Buffer, _encoding: string, callback: (error?: Error | null) => void): void {
+  override _write(
+    chunk: Buffer,
+    _encoding: string,
+    callback: (error?: Error | null) => void,
+  ): void {
     this.#pending = chunk;
     this.#onWritten = callback;
     if (this.#sink.canWrite) this.pump();
@@ -199,7 +212,9 @@ export class OutboundStream extends Writable {
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    this.#settle(error ?? new ProtocolError("protocol.closed", "not written: the channel is closed"));
+    this.#settle(
+      error ?? new ProtocolError("protocol.closed", "not written: the channel is closed"),
+    );
     callback(error);
   }
 

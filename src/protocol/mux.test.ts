@@ -4,14 +4,17 @@ import { buffer, text } from "node:stream/consumers";
 import { describe, expect, it, vi } from "vitest";
 import type { ProtocolError } from "../base/errors.ts";
 import { encodeFrame, MAX_DATA_BYTES } from "./frame.ts";
-import { type Channel, type ChannelHandlers, type Mux, type MuxOptions, openMux } from "./mux.ts";
+import { type Mux, type MuxOptions, openMux } from "./mux.ts";
+import type { Channel, ChannelHandlers } from "./mux-channel.ts";
 import { MAX_WINDOW_BYTES } from "./mux-streams.ts";
 
 type Message = { readonly n: number };
 type TestMux = Mux<Message, Message>;
 
 const decode = (value: unknown): Message | undefined =>
-  typeof value === "object" && value !== null && "n" in value && typeof value.n === "number" ? { n: value.n } : undefined;
+  typeof value === "object" && value !== null && "n" in value && typeof value.n === "number"
+    ? { n: value.n }
+    : undefined;
 
 const quiet: ChannelHandlers<Message> = { onMessage: () => undefined };
 
@@ -24,7 +27,12 @@ function pair(
   const faults: ProtocolError[] = [];
   const onFault = (fault: ProtocolError): void => void faults.push(fault);
   const owner = openMux<Message, Message>(left, { decode, onFault, ...options });
-  const guest = openMux<Message, Message>(right, { decode, onFault, onMessage: () => undefined, onChannel: accept });
+  const guest = openMux<Message, Message>(right, {
+    decode,
+    onFault,
+    onMessage: () => undefined,
+    onChannel: accept,
+  });
   return { owner, guest, faults };
 }
 
@@ -40,7 +48,13 @@ function raw(handlers: ChannelHandlers<Message> = quiet): {
   const mux = openMux<Message, Message>(left, { decode, onMessage: () => undefined });
   const channel = mux.openChannel(handlers);
   right.resume();
-  return { mux, channel, send: (...frames) => right.write(Buffer.concat(frames)), fault: mux.closed, end: () => right.end() };
+  return {
+    mux,
+    channel,
+    send: (...frames) => right.write(Buffer.concat(frames)),
+    fault: mux.closed,
+    end: () => right.end(),
+  };
 }
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
@@ -147,7 +161,9 @@ describe("channels", () => {
     channel.send({ n: 0 });
     channel.writable("stdin").write("late");
     channel.send({ n: 2 });
-    const next = new Promise<Message>((resolve) => owner.openChannel({ onMessage: resolve }).send({ n: 3 }));
+    const next = new Promise<Message>((resolve) =>
+      owner.openChannel({ onMessage: resolve }).send({ n: 3 }),
+    );
     expect(await next).toEqual({ n: 1 });
     expect(faults).toEqual([]);
   });
@@ -172,7 +188,9 @@ describe("the end of the connection", () => {
     const out = channel.readable("stdout");
     channel.send({ n: 0 });
     const stdin = channel.writable("stdin");
-    const written = new Promise((resolve) => stdin.write(Buffer.alloc(3 * MAX_WINDOW_BYTES), resolve));
+    const written = new Promise((resolve) =>
+      stdin.write(Buffer.alloc(3 * MAX_WINDOW_BYTES), resolve),
+    );
     guest.destroy();
     expect(await text(out)).toBe("");
     expect(await written).toBeInstanceOf(Error);
@@ -205,7 +223,9 @@ describe("the end of the connection", () => {
 });
 
 describe("a peer that breaks the protocol loses the connection", () => {
-  const over = Array.from({ length: 5 }, () => encodeFrame("stdout", 1, Buffer.alloc(MAX_DATA_BYTES)));
+  const over = Array.from({ length: 5 }, () =>
+    encodeFrame("stdout", 1, Buffer.alloc(MAX_DATA_BYTES)),
+  );
   const cases: readonly [string, readonly Buffer[]][] = [
     ["garbage", [Buffer.from("GET / HTTP/1.1\r\n\r\n")]],
     ["a message that is not JSON", [encodeFrame("message", 0, Buffer.from("{"))]],
@@ -214,7 +234,10 @@ describe("a peer that breaks the protocol loses the connection", () => {
     ["data on channel 0", [encodeFrame("stdout", 0, Buffer.from("x"))]],
     ["data on a stream that nobody reads", [encodeFrame("stderr", 1, Buffer.from("x"))]],
     ["more than the window", over],
-    ["data after its end", [encodeFrame("stdout", 1, Buffer.alloc(0)), encodeFrame("stdout", 1, Buffer.from("x"))]],
+    [
+      "data after its end",
+      [encodeFrame("stdout", 1, Buffer.alloc(0)), encodeFrame("stdout", 1, Buffer.from("x"))],
+    ],
     ["credit for nothing", [encodeFrame("window", 1, Buffer.from([1, 0, 0, 1]))]],
     ["credit for an unknown stream", [encodeFrame("window", 1, Buffer.from([7, 0, 0, 1]))]],
     ["a short window frame", [encodeFrame("window", 1, Buffer.from([1]))]],

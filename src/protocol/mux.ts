@@ -7,7 +7,10 @@ import type { Duplex, Readable, Writable } from "node:stream";
 import { messageOf, ProtocolError } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
 import { encodeFrame, type Frame, FrameDecoder } from "./frame.ts";
-import { InboundStream, OutboundStream, type StreamKind } from "./mux-streams.ts";
+import { type Channel, type ChannelHandlers, OpenChannel } from "./mux-channel.ts";
+import type { OutboundStream } from "./mux-streams.ts";
+
+export type { Channel, ChannelHandlers } from "./mux-channel.ts";
 
 /** Most channels that are open at one time: sessions and copies of one bottle. */
 export const MAX_CHANNELS = 256;
@@ -15,32 +18,9 @@ export const MAX_CHANNELS = 256;
 const MAX_BACKLOG_BYTES: number = 8 * 1024 * 1024;
 /** Highest channel number: four bytes on the wire. */
 const MAX_CHANNEL_ID = 0xffff_ffff;
-/** Streams by their number in a window frame. */
-const STREAMS: readonly (StreamKind | undefined)[] = [undefined, "stdin", "stdout", "stderr"];
 
 /** One duplex stream, or the two halves of a pair of pipes. */
 export type MuxStream = Duplex | { readonly input: Readable; readonly output: Writable };
-
-/** Told of what happens on one channel. */
-export interface ChannelHandlers<In> {
-  /** A throw ends the connection. */
-  readonly onMessage: (message: In) => void;
-  /** The connection went while the channel was open. */
-  readonly onLost?: () => void;
-}
-
-/** One channel. Its byte streams exist once asked for; data for a stream that nobody asked for ends the connection. */
-export interface Channel<Out> {
-  readonly id: number;
-  /** Sends a message; dropped once the channel is closed. Throws {@link ProtocolError} when it is over MAX_MESSAGE_BYTES. */
-  send(message: Out): void;
-  /** Bytes from the peer. Ends, never fails: the channel's last message says how it went. */
-  readable(kind: StreamKind): Readable;
-  /** Bytes to the peer. Destroyed without an error when the channel closes. */
-  writable(kind: StreamKind): Writable;
-  /** Forgets the channel: readers get what has arrived, writers are destroyed. The side that ends a channel sends its last message first. */
-  close(): void;
-}
 
 export interface MuxOptions<In, Out> {
   /** Judges one message; undefined means malformed and ends the connection. */
@@ -115,9 +95,13 @@ class Connection<In, Out> implements Mux<In, Out> {
 
   openChannel(handlers: ChannelHandlers<In>): Channel<Out> {
     const { maxChannels = MAX_CHANNELS } = this.#options;
-    if (!this.#isOpen) throw new ProtocolError("protocol.closed", "no session started: the connection is gone");
+    if (!this.#isOpen)
+      throw new ProtocolError("protocol.closed", "no session started: the connection is gone");
     if (this.#channels.size >= maxChannels || this.#lastId >= MAX_CHANNEL_ID) {
-      throw new ProtocolError("protocol.message", `no session started: ${maxChannels} are running; at most ${maxChannels} may`);
+      throw new ProtocolError(
+        "protocol.message",
+        `no session started: ${maxChannels} are running; at most ${maxChannels} may`,
+      );
     }
     return this.#addChannel(this.#lastId + 1, handlers);
   }
@@ -136,7 +120,9 @@ class Connection<In, Out> implements Mux<In, Out> {
     if (!this.#isOpen || this.#output.writableEnded) return;
     this.#output.write(frame);
     if (this.#output.writableLength > MAX_BACKLOG_BYTES) {
-      this.#fail(new ProtocolError("protocol.closed", `the peer left ${MAX_BACKLOG_BYTES} bytes unread`));
+      this.#fail(
+        new ProtocolError("protocol.closed", `the peer left ${MAX_BACKLOG_BYTES} bytes unread`),
+      );
     }
   }
 
@@ -180,7 +166,10 @@ class Connection<In, Out> implements Mux<In, Out> {
 
   #end(): void {
     if (this.#decoder.isAtBoundary) this.#finish(undefined);
-    else this.#fail(new ProtocolError("protocol.closed", "the connection ended in the middle of a frame"));
+    else
+      this.#fail(
+        new ProtocolError("protocol.closed", "the connection ended in the middle of a frame"),
+      );
   }
 
   #dispatch(frame: Frame): void {
@@ -200,7 +189,8 @@ class Connection<In, Out> implements Mux<In, Out> {
       if (onMessage === undefined) throw unknownChannel(frame);
       onMessage(message);
     } else {
-      if (onChannel === undefined || this.#channels.size >= maxChannels) throw unknownChannel(frame);
+      if (onChannel === undefined || this.#channels.size >= maxChannels)
+        throw unknownChannel(frame);
       const opened = this.#addChannel(frame.channel, undefined);
       opened.handlers = onChannel(opened, message);
     }
@@ -211,11 +201,18 @@ class Connection<In, Out> implements Mux<In, Out> {
     try {
       value = parseJson(payload.toString("utf8"));
     } catch (cause) {
-      throw new ProtocolError("protocol.message", `a message of ${payload.length} bytes is not JSON`, { cause });
+      throw new ProtocolError(
+        "protocol.message",
+        `a message of ${payload.length} bytes is not JSON`,
+        { cause },
+      );
     }
     const message = this.#options.decode(value);
     if (message !== undefined) return message;
-    throw new ProtocolError("protocol.message", `a message of ${payload.length} bytes does not follow its schema`);
+    throw new ProtocolError(
+      "protocol.message",
+      `a message of ${payload.length} bytes does not follow its schema`,
+    );
   }
 
   /** The opener may not know yet that we ended a channel. Its other side knows, so there a late frame is a fault. */
@@ -242,99 +239,18 @@ class Connection<In, Out> implements Mux<In, Out> {
   }
 }
 
-/** What a channel needs of its connection. */
-interface ChannelPort {
-  readonly canWrite: boolean;
-  write(kind: Frame["kind"], id: number, payload: Buffer): void;
-  wait(stream: OutboundStream): void;
-  forget(id: number): void;
-}
-
-class OpenChannel<In, Out> implements Channel<Out> {
-  readonly id: number;
-  handlers: ChannelHandlers<In> | undefined;
-  readonly #port: ChannelPort;
-  readonly #inbound = new Map<StreamKind, InboundStream>();
-  readonly #outbound = new Map<StreamKind, OutboundStream>();
-  #isClosed = false;
-
-  constructor(id: number, port: ChannelPort) {
-    this.id = id;
-    this.#port = port;
-  }
-
-  send(message: Out): void {
-    if (!this.#isClosed) this.#port.write("message", this.id, Buffer.from(JSON.stringify(message)));
-  }
-
-  readable(kind: StreamKind): Readable {
-    const known = this.#inbound.get(kind);
-    if (known !== undefined) return known;
-    const stream = new InboundStream((bytes) => this.#giveCredit(kind, bytes));
-    if (this.#isClosed) stream.finish();
-    else this.#inbound.set(kind, stream);
-    return stream;
-  }
-
-  writable(kind: StreamKind): Writable {
-    const known = this.#outbound.get(kind);
-    if (known !== undefined) return known;
-    const port = this.#port;
-    const stream = new OutboundStream({
-      get canWrite() {
-        return port.canWrite;
-      },
-      wait: (waiting) => port.wait(waiting),
-      writeData: (payload) => {
-        if (!this.#isClosed) port.write(kind, this.id, payload);
-      },
-    });
-    if (this.#isClosed) stream.destroy();
-    else this.#outbound.set(kind, stream);
-    return stream;
-  }
-
-  close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#port.forget(this.id);
-    for (const stream of this.#inbound.values()) stream.finish();
-    for (const stream of this.#outbound.values()) stream.destroy();
-  }
-
-  /** Takes a data or window frame. Throws {@link ProtocolError}. */
-  data(kind: Exclude<Frame["kind"], "message">, payload: Buffer): void {
-    if (kind === "window") {
-      this.#takeCredit(payload);
-      return;
-    }
-    const stream = this.#inbound.get(kind);
-    if (stream === undefined) throw new ProtocolError("protocol.frame", `${kind} data came on a channel that takes none`);
-    stream.accept(payload);
-  }
-
-  #takeCredit(payload: Buffer): void {
-    if (payload.length !== 4) throw new ProtocolError("protocol.frame", `window frame of ${payload.length} bytes; 4 are expected`);
-    const kind = STREAMS[payload.readUInt8(0)];
-    const stream = kind === undefined ? undefined : this.#outbound.get(kind);
-    if (stream === undefined) throw new ProtocolError("protocol.frame", "a window frame names a stream that was not opened");
-    stream.addCredit(payload.readUIntBE(1, 3));
-  }
-
-  #giveCredit(kind: StreamKind, bytes: number): void {
-    if (this.#isClosed) return;
-    const payload = Buffer.alloc(4);
-    payload.writeUInt8(STREAMS.indexOf(kind), 0);
-    payload.writeUIntBE(bytes, 1, 3);
-    this.#port.write("window", this.id, payload);
-  }
-}
-
 function asFault(error: unknown): ProtocolError {
   if (error instanceof ProtocolError) return error;
-  return new ProtocolError("protocol.message", `a message could not be handled: ${messageOf(error)}`, { cause: error });
+  return new ProtocolError(
+    "protocol.message",
+    `a message could not be handled: ${messageOf(error)}`,
+    { cause: error },
+  );
 }
 
 function unknownChannel(frame: Frame): ProtocolError {
-  return new ProtocolError("protocol.frame", `${frame.kind} frame on channel ${frame.channel}, which is not open`);
+  return new ProtocolError(
+    "protocol.frame",
+    `${frame.kind} frame on channel ${frame.channel}, which is not open`,
+  );
 }

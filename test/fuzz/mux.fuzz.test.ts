@@ -15,8 +15,16 @@ const KINDS = ["message", "stdin", "stdout", "stderr", "window"] as const;
 
 const report = fc.oneof(
   fc.record({ kind: fc.constant("started"), pid: fc.integer({ min: -1, max: 9 }) }),
-  fc.record({ kind: fc.constant("exited"), code: fc.option(fc.nat(300)), signal: fc.option(fc.constantFrom("SIGTERM", "SIGNOPE", "x")) }),
-  fc.record({ kind: fc.constant("failed"), code: fc.string({ maxLength: 8 }), message: fc.string() }),
+  fc.record({
+    kind: fc.constant("exited"),
+    code: fc.option(fc.nat(300)),
+    signal: fc.option(fc.constantFrom("SIGTERM", "SIGNOPE", "x")),
+  }),
+  fc.record({
+    kind: fc.constant("failed"),
+    code: fc.string({ maxLength: 8 }),
+    message: fc.string(),
+  }),
   fc.record({ kind: fc.constant("copied"), entries: fc.integer({ min: -1, max: 3 }) }),
   fc.record({ kind: fc.constant("probed"), answer: fc.string() }),
   fc.record({ kind: fc.constant("ready"), version: fc.nat(2), node: fc.string() }),
@@ -27,12 +35,16 @@ const report = fc.oneof(
 const payload = fc.oneof(
   report.map((it) => Buffer.from(JSON.stringify(it))),
   fc.uint8Array({ maxLength: 64 }).map((it) => Buffer.from(it)),
-  fc.tuple(fc.nat(4), fc.nat(70_000)).map(([stream, bytes]) => Buffer.from([stream, bytes >> 16, (bytes >> 8) & 255, bytes & 255])),
+  fc
+    .tuple(fc.nat(4), fc.nat(70_000))
+    .map(([stream, bytes]) => Buffer.from([stream, bytes >> 16, (bytes >> 8) & 255, bytes & 255])),
 );
 /** Frames that a guest might send; most are well formed. */
 const hostileFrame = fc
   .record({ kind: fc.constantFrom(...KINDS), channel: fc.nat(5), payload })
-  .map((it) => encodeFrame(it.kind, it.channel, it.kind === "window" ? it.payload.subarray(0, 4) : it.payload));
+  .map((it) =>
+    encodeFrame(it.kind, it.channel, it.kind === "window" ? it.payload.subarray(0, 4) : it.payload),
+  );
 
 it("any bytes end the connection or are kept, within bounds", async () => {
   const bytes = fc.oneof(fc.uint8Array({ maxLength: 200 }), hostileFrame);
@@ -60,7 +72,11 @@ it("any frames of a guest leave no promise of its owner unsettled", async () => 
     const work = [
       link.session({ argv: ["x"], env: {}, cwd: path, stdio: "pipe" }).then(async (it) => {
         it.stdin?.write("input");
-        return Promise.all([it.exited, it.stdout && buffer(it.stdout), it.stderr && buffer(it.stderr)]);
+        return Promise.all([
+          it.exited,
+          it.stdout && buffer(it.stdout),
+          it.stderr && buffer(it.stderr),
+        ]);
       }),
       drain(link.copyOut(path)),
       link.copyIn(path, []),
@@ -68,7 +84,9 @@ it("any frames of a guest leave no promise of its owner unsettled", async () => 
     ];
     for (const frame of frames) guest.socket.write(frame);
     guest.socket.end();
-    for (const { reason } of (await Promise.allSettled(work)).filter((it) => it.status === "rejected")) {
+    for (const { reason } of (await Promise.allSettled(work)).filter(
+      (it) => it.status === "rejected",
+    )) {
       expect(reason).toBeInstanceOf(BottleError);
     }
     await link.closed;
@@ -92,10 +110,19 @@ it("any first words of a guest give a link or one error", async () => {
 it("any archive gives plain relative paths or an error", async () => {
   const path = fc.oneof(
     fc.string(),
-    fc.array(fc.constantFrom("..", ".", "", "a", "/", "\0", "é"), { maxLength: 6 }).map((it) => it.join("/")),
+    fc
+      .array(fc.constantFrom("..", ".", "", "a", "/", "\0", "é"), { maxLength: 6 })
+      .map((it) => it.join("/")),
   );
   const entry = fc.oneof(
-    fc.record({ kind: fc.constant("entry"), type: fc.constantFrom("file", "directory", "symlink"), path, mode: fc.nat(0o7777), size: fc.nat(9), target: path }),
+    fc.record({
+      kind: fc.constant("entry"),
+      type: fc.constantFrom("file", "directory", "symlink"),
+      path,
+      mode: fc.nat(0o7777),
+      size: fc.nat(9),
+      target: path,
+    }),
     fc.jsonValue(),
   );
   const piece = fc.oneof(
@@ -112,7 +139,9 @@ it("any archive gives plain relative paths or an error", async () => {
     try {
       for await (const item of decodeArchive(Readable.from(pieces))) {
         const segments = item.entry.path.split("/");
-        expect(item.entry.path === "" || segments.every((it) => !["", ".", ".."].includes(it))).toBe(true);
+        expect(
+          item.entry.path === "" || segments.every((it) => !["", ".", ".."].includes(it)),
+        ).toBe(true);
       }
     } catch (error) {
       expect(error).toMatchObject({ code: "protocol.message" });

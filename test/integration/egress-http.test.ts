@@ -86,8 +86,8 @@ describe("framing", () => {
     const smuggled = `GET http://${PLAIN}/second HTTP/1.1\r\nHost: ${PLAIN}\r\nConnection: close\r\n\r\n`;
     const text = await sendRaw(egress.door, `${head("Content-Length: 5")}hello${smuggled}`);
     expect(text.match(/HTTP\/1\.1 200/g)).toHaveLength(2);
-    expect(plain.seen.map((it) => it.url)).toEqual(["/", "/second"]);
-    expect((await egress.audit()).map((it) => it.path)).toEqual(["/", "/second"]);
+    expect(plain.seen.map((it) => it.url).sort()).toEqual(["/", "/second"]);
+    expect((await egress.audit()).map((it) => it.path).sort()).toEqual(["/", "/second"]);
   });
 
   it("strips what belongs to the connection, and what Connection names", async () => {
@@ -225,7 +225,9 @@ describe("streaming", () => {
     await new Promise((resolve) => setTimeout(resolve, 300));
     // Nobody reads, so the upstream must have been slowed down.
     expect(pending).toBeGreaterThan(100);
-    expect((await collect(response)).bytes).toBe(20 * MIB);
+    const answer = collect(response);
+    response.resume();
+    expect((await answer).bytes).toBe(20 * MIB);
     socket.destroy();
   });
 

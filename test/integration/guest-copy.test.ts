@@ -14,8 +14,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { readHostTree, writeHostTree } from "../../src/backends/shared/archive.ts";
 import type { ArchiveItem } from "../../src/backends/contract.ts";
+import { readHostTree, writeHostTree } from "../../src/backends/shared/archive.ts";
 import { type HostPath, parseGuestPath, parseHostPath } from "../../src/base/ids.ts";
 import { encodeArchive } from "../../src/protocol/archive.ts";
 import { openFakeGuest } from "../support/fake-guest.ts";
@@ -146,9 +146,7 @@ describe.each(PROGRAMS)("a round trip through the guest (%s)", (_, program) => {
     await expect(
       guest.link.copyIn(parseGuestPath(join(guest.dir, "half")), failing()),
     ).rejects.toThrow("the source broke");
-    expect(
-      (await collect(guest.link.copyOut(parseGuestPath(source)))).length,
-    ).toBeGreaterThan(10);
+    expect((await collect(guest.link.copyOut(parseGuestPath(source)))).length).toBeGreaterThan(10);
   });
 });
 
@@ -284,15 +282,13 @@ describe("host trees", () => {
     await mkdir(join(within, "real"));
     await writeFile(join(within, "real/file"), "f");
     await symlink(outside, join(within, "link"));
-    expect(
-      (await collect(readHostTree(under(within, "real/file"), { within }))).length,
-    ).toBe(1);
+    expect((await collect(readHostTree(under(within, "real/file"), { within }))).length).toBe(1);
     await expect(
       collect(readHostTree(under(within, "link/secret"), { within })),
     ).rejects.toBeInstanceOf(Error);
-    await expect(
-      collect(readHostTree(under(within, "../x"), { within })),
-    ).rejects.toMatchObject({ code: "usage.path" });
+    await expect(collect(readHostTree(under(within, "../x"), { within }))).rejects.toMatchObject({
+      code: "usage.path",
+    });
     await expect(
       writeHostTree(under(within, "link/new"), [fileItem("", "x")], { within }),
     ).rejects.toBeInstanceOf(Error);

@@ -8,8 +8,8 @@ import { performance } from "node:perf_hooks";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { parseGuestPath } from "../../src/base/ids.ts";
 import { openInitDoor } from "../../src/backends/shared/init-door.ts";
+import { parseGuestPath } from "../../src/base/ids.ts";
 import { openTestGuest, PROGRAMS, program, run, type TestGuest } from "../support/guest-init.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -140,7 +140,10 @@ describe.each(PROGRAMS)("sessions (%s)", (_, file) => {
     const session = await guest.link.session(
       program(["sh", "-c", `head -c ${size} /dev/zero; head -c ${size} /dev/zero >&2`]),
     );
-    const [out, err] = [await text(session.stdout ?? Readable.from([])), await text(session.stderr ?? Readable.from([]))];
+    const [out, err] = [
+      await text(session.stdout ?? Readable.from([])),
+      await text(session.stderr ?? Readable.from([])),
+    ];
     expect([out.length, err.length]).toEqual([size, size]);
   });
 
@@ -170,7 +173,7 @@ describe.each(PROGRAMS)("the lease (%s)", (_, file) => {
     const script =
       "trap '' TERM INT HUP; (trap '' TERM; while :; do sleep 1; done) & echo $! $$; while :; do sleep 1; done";
     const session = await guest.link.session(program(["sh", "-c", script]));
-    const [pids] = (await session.stdout?.take(1).toArray()) as Buffer[];
+    const pids: unknown = (await session.stdout?.[Symbol.asyncIterator]().next())?.value;
     const [child, leader] = String(pids).trim().split(" ").map(Number);
     expect(isAlive(child ?? 0) && isAlive(leader ?? 0)).toBe(true);
     guest.link.destroy();

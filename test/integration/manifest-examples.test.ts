@@ -7,7 +7,7 @@ import { homePaths } from "../../src/base/paths.ts";
 import { loadManifest } from "../../src/manifest/load.ts";
 
 const root = join(import.meta.dirname, "../..");
-const agents = globSync("examples/{agents,*/agents}/*.md", { cwd: root }).sort();
+const agents = globSync("examples/{agents,*/agents,*/home/agents}/*.md", { cwd: root }).sort();
 
 it.each(agents)("%s", async (file) => {
   const home = homePaths(parseHostPath(join(root, dirname(dirname(file)))));

@@ -127,7 +127,8 @@ it("refuses a repository's file that leads out of it, is no file, too long or no
   symlinkSync("../../../home/secret", join(agents, "dots.md"));
   symlinkSync("loop.md", join(agents, "loop.md"));
   symlinkSync("gone", join(agents, "gone.md"));
-  execFileSync("mkfifo", [join(agents, "pipe.md")]);
+  const program = "mkfifo";
+  execFileSync(program, [join(agents, "pipe.md")]);
   write("repo/.bot-bottle/agents/long.md", front("bottle: web", "x".repeat(1024 * 1024)));
   write("repo/.bot-bottle/agents/latin.md", Buffer.from("---\nbottle: web\n---\n\xe9\n", "latin1"));
   write("repo/notes.md", front("bottle: web"));

@@ -18,7 +18,9 @@ export interface FakeGuest {
 }
 
 /** Connects to a door and says ready. */
-export async function openFakeGuest(first: unknown = { kind: "ready", version: 1, node: "24.0.0" }): Promise<{
+export async function openFakeGuest(
+  first: unknown = { kind: "ready", version: 1, node: "24.0.0" },
+): Promise<{
   readonly guest: FakeGuest;
   readonly link: Promise<GuestLink>;
 }> {
@@ -28,7 +30,12 @@ export async function openFakeGuest(first: unknown = { kind: "ready", version: 1
   await once(socket, "connect");
   const guest = fakeGuest(socket);
   const accepted = await door.accept({ timeoutMs: 5_000 });
-  const link = openGuestLink(accepted, { env: {}, relays: [], home: parseGuestPath("/"), readyTimeoutMs: 2_000 });
+  const link = openGuestLink(accepted, {
+    env: {},
+    relays: [],
+    home: parseGuestPath("/"),
+    readyTimeoutMs: 2_000,
+  });
   await guest.next();
   guest.send("message", 0, first);
   return { guest, link };
@@ -54,7 +61,9 @@ function fakeGuest(socket: Socket): FakeGuest {
     },
     next: () => {
       const frame = frames.shift();
-      return frame === undefined ? new Promise((resolve) => waiting.push(resolve)) : Promise.resolve(frame);
+      return frame === undefined
+        ? new Promise((resolve) => waiting.push(resolve))
+        : Promise.resolve(frame);
     },
   };
 }

@@ -4,9 +4,9 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Session, SessionOptions } from "../../src/backends/contract.ts";
 import { type GuestLink, openGuestLink } from "../../src/backends/shared/guest-link.ts";
 import { openInitDoor } from "../../src/backends/shared/init-door.ts";
-import type { Session, SessionOptions } from "../../src/backends/contract.ts";
 import { parseGuestPath } from "../../src/base/ids.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -44,16 +44,25 @@ export async function openTestGuest(options: TestGuestOptions = {}): Promise<Tes
   const dir = await mkdtemp(join(tmpdir(), "guest-init-"));
   const doorPath = join(dir, "init.sock");
   const door = await openInitDoor(doorPath);
-  const child = spawn(NODE, ["--no-warnings", options.program ?? PROGRAMS[0]?.[1] ?? SOURCE, doorPath], {
-    env: { GUEST_INIT_OWN: "must not reach a session" },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = spawn(
+    NODE,
+    ["--no-warnings", options.program ?? PROGRAMS[0]?.[1] ?? SOURCE, doorPath],
+    {
+      env: { GUEST_INIT_OWN: "must not reach a session" },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
   let written = "";
-  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (chunk: Buffer) => (written += chunk.toString()));
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on("data", (chunk: Buffer) => (written += chunk.toString()));
   const gone = new Promise<number | null>((resolve) => child.once("exit", resolve));
   const socket = await door.accept({ timeoutMs: 20_000 });
   const env = { PATH: "/usr/bin:/bin", HELLO: "from hello", ...options.env };
-  const link = await openGuestLink(socket, { env, relays: options.relays ?? [], home: parseGuestPath(dir) });
+  const link = await openGuestLink(socket, {
+    env,
+    relays: options.relays ?? [],
+    home: parseGuestPath(dir),
+  });
   return {
     link,
     child,
@@ -70,15 +79,26 @@ export async function openTestGuest(options: TestGuestOptions = {}): Promise<Tes
 }
 
 /** Options of a session in the guest's home with pipes. */
-export function program(argv: readonly string[], options: Partial<SessionOptions> = {}): SessionOptions {
+export function program(
+  argv: readonly string[],
+  options: Partial<SessionOptions> = {},
+): SessionOptions {
   return { argv, env: {}, cwd: parseGuestPath("/"), stdio: "pipe", ...options };
 }
 
 /** Runs a program to its end and gives what it wrote. */
-export async function run(guest: TestGuest, argv: readonly string[], options: Partial<SessionOptions> = {}): Promise<Ran> {
+export async function run(
+  guest: TestGuest,
+  argv: readonly string[],
+  options: Partial<SessionOptions> = {},
+): Promise<Ran> {
   const session = await guest.link.session(program(argv, options));
   session.stdin?.end();
-  const [stdout, stderr, exit] = await Promise.all([textOf(session, "stdout"), textOf(session, "stderr"), session.exited]);
+  const [stdout, stderr, exit] = await Promise.all([
+    textOf(session, "stdout"),
+    textOf(session, "stderr"),
+    session.exited,
+  ]);
   return { stdout, stderr, ...exit };
 }
 

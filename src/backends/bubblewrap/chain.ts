@@ -63,7 +63,8 @@ export async function readGuestPid(child: Child, signal: AbortSignal | undefined
     throw setupFailure(child, "it ended before the guest was made");
   });
   try {
-    const text = await withDeadline(Promise.race([readObject(info), ended]), {
+    const report = readObject(info).then((text) => (text.endsWith("}") ? text : ended));
+    const text = await withDeadline(Promise.race([report, ended]), {
       what: "bubblewrap to set the guest up",
       timeoutMs: MAX_SETUP_MS,
       signal,
@@ -79,14 +80,14 @@ export async function readGuestPid(child: Child, signal: AbortSignal | undefined
   }
 }
 
-/** An outer bubblewrap keeps the descriptor open, so the end is seen by the closing brace. */
+/** Up to the closing brace: an outer bubblewrap keeps the descriptor open. Without one, nothing was reported. */
 async function readObject(info: Readable): Promise<string> {
   let text = "";
   for await (const chunk of info.iterator({ destroyOnReturn: false })) {
     text += String(chunk);
     if (text.includes("}") || text.length > MAX_INFO_BYTES) break;
   }
-  return text;
+  return text.slice(0, text.indexOf("}") + 1);
 }
 
 /** The error of a chain that did not make a guest, with what it said. */

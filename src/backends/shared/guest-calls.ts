@@ -6,7 +6,8 @@ import { LaunchError, ProtocolError } from "../../base/errors.ts";
 import { ignore } from "../../base/log.ts";
 import { decodeArchive, encodeArchive } from "../../protocol/archive.ts";
 import type { GuestOrder, GuestReport } from "../../protocol/guest.ts";
-import type { Channel, Mux } from "../../protocol/mux.ts";
+import type { Mux } from "../../protocol/mux.ts";
+import type { Channel } from "../../protocol/mux-channel.ts";
 import type { ArchiveItem, ProbeTarget } from "../contract.ts";
 import { failedError, goneError, unexpected } from "./guest-failure.ts";
 
@@ -41,7 +42,8 @@ function openCall<K extends LastReport["kind"]>(mux: OwnerMux, options: CallOpti
     isOver = true;
     channel.close();
   };
-  const isAnswer = (report: GuestReport): report is Extract<LastReport, { kind: K }> => report.kind === answeredBy;
+  const isAnswer = (report: GuestReport): report is Extract<LastReport, { kind: K }> =>
+    report.kind === answeredBy;
   const channel = mux.openChannel({
     onMessage: (report) => {
       if (isAnswer(report)) answer.resolve(report);
@@ -65,7 +67,12 @@ export async function copyIn(
   items: AsyncIterable<ArchiveItem> | Iterable<ArchiveItem>,
 ): Promise<number> {
   const what = `copy to ${root} in the guest failed`;
-  const call = openCall(mux, { order: { kind: "copy-in", root }, answeredBy: "copied", code: "launch.copy", what });
+  const call = openCall(mux, {
+    order: { kind: "copy-in", root },
+    answeredBy: "copied",
+    code: "launch.copy",
+    what,
+  });
   let sent = 0;
   const counted = async function* (): AsyncGenerator<ArchiveItem> {
     for await (const item of items) {
@@ -83,7 +90,10 @@ export async function copyIn(
   const { entries } = await call.answer;
   await ignore(feeding, "the answer counts");
   if (entries === sent) return entries;
-  throw new LaunchError("launch.copy", `${what}: it says that ${entries} entries came; ${sent} were sent`);
+  throw new LaunchError(
+    "launch.copy",
+    `${what}: it says that ${entries} entries came; ${sent} were sent`,
+  );
 }
 
 /** Items at `root` in the guest. Throws LaunchError `launch.copy`; a malformed archive is told to `onFault` as well. */
@@ -93,7 +103,12 @@ export async function* copyOut(
   onFault: (fault: ProtocolError) => void,
 ): AsyncGenerator<ArchiveItem, void, undefined> {
   const what = `copy of ${root} from the guest failed`;
-  const call = openCall(mux, { order: { kind: "copy-out", root }, answeredBy: "copied", code: "launch.copy", what });
+  const call = openCall(mux, {
+    order: { kind: "copy-out", root },
+    answeredBy: "copied",
+    code: "launch.copy",
+    what,
+  });
   let isWhole = false;
   try {
     yield* decodeArchive(call.channel.readable("stdout"));
@@ -116,5 +131,8 @@ export function probe(mux: OwnerMux, target: ProbeTarget): Promise<string> {
   const call = openCall(mux, { order, answeredBy: "probed", code: "launch.guest-init", what });
   const ownMs = target.type === "interfaces" ? 0 : target.timeoutMs;
   const answer = call.answer.then((report) => report.answer);
-  return withDeadline(answer, { what: "the guest's answer to a probe", timeoutMs: ownMs + PROBE_MARGIN_MS });
+  return withDeadline(answer, {
+    what: "the guest's answer to a probe",
+    timeoutMs: ownMs + PROBE_MARGIN_MS,
+  });
 }

@@ -13,8 +13,14 @@ export function printable(text: string): string {
 }
 
 /** The error of an order that the guest says has failed. */
-export function failedError(code: "launch.agent" | "launch.copy" | "launch.guest-init", what: string, report: Failed): LaunchError {
-  return new LaunchError(code, `${what}: ${printable(report.message)}`, { details: { code: report.code } });
+export function failedError(
+  code: "launch.agent" | "launch.copy" | "launch.guest-init",
+  what: string,
+  report: Failed,
+): LaunchError {
+  return new LaunchError(code, `${what}: ${printable(report.message)}`, {
+    details: { code: report.code },
+  });
 }
 
 /** The error of whatever was under way when the guest went. */

@@ -8,7 +8,12 @@ import { type BottleError, LaunchError, messageOf, ProtocolError } from "../../b
 import type { GuestPath } from "../../base/ids.ts";
 import { type Logger, silentLogger } from "../../base/log.ts";
 import { settlesWithin } from "../../process/terminate.ts";
-import { GUEST_PROTOCOL_VERSION, type GuestOrder, type GuestReport, guestReportSchema } from "../../protocol/guest.ts";
+import {
+  GUEST_PROTOCOL_VERSION,
+  type GuestOrder,
+  type GuestReport,
+  guestReportSchema,
+} from "../../protocol/guest.ts";
 import { type Mux, openMux } from "../../protocol/mux.ts";
 import type { Guest, ProbeTarget, Session, SessionOptions } from "../contract.ts";
 import { copyIn, copyOut, probe } from "./guest-calls.ts";
@@ -56,7 +61,11 @@ export async function openGuestLink(socket: Socket, options: GuestLinkOptions): 
   } catch (error) {
     link.destroy();
     if (options.signal?.aborted === true) throw error;
-    throw new LaunchError("launch.guest-init", `the guest's first process did not answer: ${messageOf(error)}`, { cause: error });
+    throw new LaunchError(
+      "launch.guest-init",
+      `the guest's first process did not answer: ${messageOf(error)}`,
+      { cause: error },
+    );
   }
 }
 
@@ -75,7 +84,8 @@ class Link implements GuestLink {
     });
     this.closed = this.#mux.closed.then((fault) => {
       const reason = this.#reason ?? fault;
-      if (reason !== undefined) log.warn("the guest's connection ended", { reason: reason.message, code: reason.code });
+      if (reason !== undefined)
+        log.warn("the guest's connection ended", { reason: reason.message, code: reason.code });
       this.#ready.reject(reason ?? new LaunchError("launch.guest-init", "it ended its connection"));
       return reason;
     });
@@ -83,7 +93,13 @@ class Link implements GuestLink {
 
   greet(options: GuestLinkOptions): Promise<string> {
     const { env, relays, home } = options;
-    this.#mux.send({ kind: "hello", version: GUEST_PROTOCOL_VERSION, relays: [...relays], env, home });
+    this.#mux.send({
+      kind: "hello",
+      version: GUEST_PROTOCOL_VERSION,
+      relays: [...relays],
+      env,
+      home,
+    });
     return this.#ready.promise;
   }
 
@@ -121,9 +137,14 @@ class Link implements GuestLink {
       this.#isReady = true;
       this.#ready.resolve(report.node);
     } else if (report.kind === "fault") {
-      this.#end(new LaunchError("launch.guest-init", `guest-init failed: ${printable(report.message)}`));
+      this.#end(
+        new LaunchError("launch.guest-init", `guest-init failed: ${printable(report.message)}`),
+      );
     } else {
-      throw new ProtocolError("protocol.message", `the guest sent "${report.kind}", which nothing asked for`);
+      throw new ProtocolError(
+        "protocol.message",
+        `the guest sent "${report.kind}", which nothing asked for`,
+      );
     }
   }
 

@@ -5,7 +5,8 @@ import { withDeadline } from "../../base/deadline.ts";
 import { ignore } from "../../base/log.ts";
 import type { ExitStatus } from "../../process/exec.ts";
 import type { GuestOrder, GuestReport } from "../../protocol/guest.ts";
-import type { Channel, Mux } from "../../protocol/mux.ts";
+import type { Mux } from "../../protocol/mux.ts";
+import type { Channel } from "../../protocol/mux-channel.ts";
 import type { Session, SessionOptions } from "../contract.ts";
 import { failedError, goneError, unexpected } from "./guest-failure.ts";
 
@@ -13,7 +14,10 @@ import { failedError, goneError, unexpected } from "./guest-failure.ts";
 const START_MS = 30_000;
 
 /** Starts a program. Throws LaunchError `launch.agent` with details.code when it cannot be executed. */
-export async function startSession(mux: Mux<GuestReport, GuestOrder>, options: SessionOptions): Promise<Session> {
+export async function startSession(
+  mux: Mux<GuestReport, GuestOrder>,
+  options: SessionOptions,
+): Promise<Session> {
   const session = new GuestSession(mux, options);
   session.start(options);
   await withDeadline(session.started, {
@@ -74,7 +78,9 @@ class GuestSession implements Session {
       this.#exit.resolve(exitStatus(report));
       this.#channel.close();
     } else if (report.kind === "failed") {
-      this.#fail(failedError("launch.agent", `program ${this.#program} not started in the guest`, report));
+      this.#fail(
+        failedError("launch.agent", `program ${this.#program} not started in the guest`, report),
+      );
       this.#channel.close();
     } else {
       throw unexpected(report, "for a session");

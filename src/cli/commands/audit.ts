@@ -72,7 +72,7 @@ async function show(path: string, slug: string, flags: Flags, io: CommandIo): Pr
   const isDenied = isSet(flags, "denied");
   const write = (line: AuditLine): void => {
     if (isDenied && line.verdict !== "deny" && line.verdict !== "hold") return;
-    if (isSet(flags, "json")) output.json(describeLine(line));
+    if (isSet(flags, "json")) output.json(line);
     else output.print(renderLine(line, output.color));
   };
   if (isSet(flags, "follow")) await follow(path, slug, write, io);
@@ -99,16 +99,6 @@ async function follow(path: string, slug: string, write: (line: AuditLine) => vo
   }, MAX_AUDIT_LINE_BYTES);
   const decoder = new StringDecoder("utf8");
   for await (const chunk of followFile(path, { isOver, signal: io.signal })) splitter.push(decoder.write(chunk));
-}
-
-/** The fields that scripts rely on are always there. */
-function describeLine(line: AuditLine): Record<string, unknown> {
-  const { time, seq, bottle, kind, verdict, host, method, path, rule, reason, detail, v, prev } = line;
-  return {
-    ...{ time, seq, bottle, kind },
-    ...{ verdict: verdict ?? null, host: host ?? null, method: method ?? null, path: path ?? null },
-    ...{ rule: rule ?? null, reason: reason ?? null, detail: detail ?? null, v, prev },
-  };
 }
 
 /** One line for people: time, verdict, what, and by which rule. Host and path are the guest's words. */

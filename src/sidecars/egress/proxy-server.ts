@@ -48,7 +48,7 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
   const { services, state } = options;
   const tunnels = new WeakMap<Socket, Authority>();
   const sockets = new Set<Socket>();
-  const answering = new WeakMap<Socket, number>();
+  const answers = new WeakMap<Socket, Set<ServerResponse>>();
   const server = http.createServer({
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -65,8 +65,9 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
 
   const handle = (request: IncomingMessage, response: ServerResponse, isExpecting: boolean): void => {
     const { socket } = request;
-    answering.set(socket, (answering.get(socket) ?? 0) + 1);
-    response.once("close", () => answering.set(socket, (answering.get(socket) ?? 1) - 1));
+    const open = answers.get(socket) ?? new Set();
+    answers.set(socket, open.add(response));
+    response.once("close", () => open.delete(response));
     const arrival = { request, response, tunnel: tunnels.get(socket), state: state(), expectsContinue: isExpecting };
     void handleRequest(arrival, services);
   };
@@ -95,7 +96,8 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
     const socket = stream as Socket;
     const isQuiet = !socket.writable || systemCode(error) === "ECONNRESET";
     // In the middle of an answer a refusal would be read as part of it.
-    if (isQuiet || (answering.get(socket) ?? 0) > 0) socket.destroy();
+    const isAnswering = [...(answers.get(socket) ?? [])].some((it) => it.headersSent);
+    if (isQuiet || isAnswering) socket.destroy();
     else refuseRaw(services, state(), socket, malformed(error));
   });
   server.on("connection", (socket: Socket) => {

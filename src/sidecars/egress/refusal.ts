@@ -75,11 +75,13 @@ export function refuseRequest(
   }
   const body = Buffer.from(renderRefusal(verdict, refusal.asked));
   const isBodyPending = !request.complete && announcesBody(request);
-  response.writeHead(statusOf(verdict, refusal.asksWebSocket), {
+  const status = statusOf(verdict, refusal.asksWebSocket);
+  response.writeHead(status, {
     "Content-Type": "text/plain; charset=utf-8",
     "Content-Length": body.length,
     "X-Content-Type-Options": "nosniff",
-    ...(isBodyPending && { Connection: "close" }),
+    // Whoever sends one malformed request may mean another end of it than we do.
+    ...((isBodyPending || status === 400) && { Connection: "close" }),
   });
   response.end(request.method === "HEAD" ? undefined : body);
   if (!isBodyPending) return;
