@@ -50,21 +50,21 @@ export { type BottleEvent, EventHub } from "./bottle/events.ts";
 export type { ExecResult } from "./bottle/exec-result.ts";
 export { locateAgent } from "./bottle/facts.ts";
 export { type ListedBottle, listBottles } from "./bottle/list.ts";
-export { openOwner, type Owner } from "./bottle/owner.ts";
+export { type Owner, openOwner } from "./bottle/owner.ts";
 export type { BottlePlan, Facts, StartOptions } from "./bottle/plan.ts";
 export {
   findLeftovers,
   findOrphanRuns,
-  reap,
   type ReapItem,
+  reap,
   removeOrphanRun,
 } from "./bottle/reap.ts";
 export { GUEST_HOME, GUEST_WORKSPACE, resolvePlan } from "./bottle/resolve-plan.ts";
 export { resolveSecrets } from "./bottle/secrets.ts";
 export {
-  openBottle,
   type OpenOptions,
   type OperatorPlace,
+  openBottle,
   type PlannedStart,
   type PlanRequest,
   planStart,
@@ -79,5 +79,5 @@ export { decideTrust } from "./manifest/trust.ts";
 export type { Manifest } from "./manifest/types.ts";
 export { explainRoute } from "./policy/explain.ts";
 export { createExec } from "./process/spawn.ts";
-export { type Preset, PRESET_NAMES, type PresetOptions, presetNamed } from "./providers/presets.ts";
+export { PRESET_NAMES, type Preset, type PresetOptions, presetNamed } from "./providers/presets.ts";
 export { PROVIDER_NAMES, providerNamed } from "./providers/registry.ts";

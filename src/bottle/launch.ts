@@ -76,6 +76,7 @@ export async function launch(plan: BottlePlan, options: LaunchOptions): Promise<
     if (signal.aborted) throw cancelled(signal);
     events.emit({ kind: "step", step: name });
     await options.onStep?.(name);
+    if (signal.aborted) throw cancelled(signal);
   };
   await using scope = new Scope({
     clock: ports.clock,

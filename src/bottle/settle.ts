@@ -8,6 +8,7 @@ import { type Clock, isoTime } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { HostPath } from "../base/ids.ts";
 import { openAuditLog } from "../protocol/audit-log.ts";
+import { removeTree } from "../provision/remove-tree.ts";
 import {
   compareTree,
   readSnapshot,

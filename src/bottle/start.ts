@@ -18,6 +18,7 @@ import { readFacts } from "./facts.ts";
 import { launch, type LaunchPorts } from "./launch.ts";
 import type { BottlePlan, Facts, StartOptions } from "./plan.ts";
 import { findLeftovers, findOrphanRuns, reap, removeOrphanRun } from "./reap.ts";
+import { requireTrust } from "./require-trust.ts";
 import { resolvePlan } from "./resolve-plan.ts";
 import { resolveSecrets, type SecretPorts } from "./secrets.ts";
 import type { StepObserver } from "./steps.ts";
@@ -36,6 +37,8 @@ export interface PlanRequest extends OperatorPlace {
   readonly bottles: readonly string[];
   readonly options: StartOptions;
   readonly hasTerminal: boolean;
+  /** Asks whether a repository's agent may use a bottle of the operator's; without it such an agent is refused. */
+  readonly confirm?: (question: string) => Promise<boolean>;
 }
 
 export interface PlannedStart {
@@ -52,6 +55,11 @@ export async function planStart(request: PlanRequest): Promise<PlannedStart> {
     userHome: request.userHome,
     agentName: request.agent,
     bottleNames: request.bottles,
+  });
+  await requireTrust(manifest, {
+    home: request.home,
+    namedBottles: request.bottles,
+    confirm: request.confirm,
   });
   const facts = await readFacts({
     home: request.home,

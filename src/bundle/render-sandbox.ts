@@ -42,7 +42,7 @@ const ETC_FILES = [
  * Options of Node. SIGUSR1 must not open the inspector; the heap's young generation is kept small, because an idle proxy
  * is paid for in every bottle.
  */
-export const NODE_FLAGS = ["--disable-sigusr1", "--max-semi-space-size=1"] as const;
+export const NODE_FLAGS = ["--disable-sigusr1", "--max-semi-space-size=4"] as const;
 
 /** Facts of the machine that the command line depends on. */
 export interface SandboxFacts {

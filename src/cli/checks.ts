@@ -5,7 +5,14 @@ import { dirname, join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { BottleError, messageOf, systemCode } from "../base/errors.ts";
 import { silentLogger } from "../base/log.ts";
-import { BACKEND_NAMES, type BackendName, locateAgent, openBackend, PROVIDER_NAMES, providerNamed } from "../index.ts";
+import {
+  BACKEND_NAMES,
+  type BackendName,
+  locateAgent,
+  openBackend,
+  PROVIDER_NAMES,
+  providerNamed,
+} from "../index.ts";
 import { helperEnv } from "../process/env.ts";
 import type { Exec } from "../process/exec.ts";
 import { findBinary, installHint } from "../process/find-binary.ts";
@@ -30,26 +37,25 @@ const VERSION_MS = 10_000;
 const LOW_DISK_BYTES: number = 1024 ** 3;
 const MIN_NODE_MAJOR = 24;
 
-/** Helper programs: argv that prints the version, and whether the default backend needs it. */
+/** Helper programs: what prints the version, and who cannot start a bottle without it. */
 const PROGRAMS = [
-  { name: "git", args: ["--version"], isNeeded: false },
-  { name: "ssh", args: ["-V"], isNeeded: false },
-  { name: "setpriv", args: ["--version"], isNeeded: false },
-  { name: "prlimit", args: ["--version"], isNeeded: false },
+  { name: "git", args: ["--version"], neededBy: "nobody" },
+  { name: "ssh", args: ["-V"], neededBy: "nobody" },
+  { name: "setpriv", args: ["--version"], neededBy: "root" },
+  { name: "prlimit", args: ["--version"], neededBy: "nobody" },
 ] as const;
 
 /** Looks at everything. */
 export async function checkMachine(env: CliEnv): Promise<readonly Check[]> {
   const exec = createExec();
   const checks = await Promise.all([
-    checkNode(),
     ...BACKEND_NAMES.filter((name) => name !== "fake").map((name) => checkBackend(name, env, exec)),
     ...PROGRAMS.map((program) => checkProgram(program, env, exec)),
     ...PROVIDER_NAMES.map((name) => checkAgent(name, env, exec)),
     checkHome(env),
     checkDisk(env),
   ]);
-  return checks.filter((check) => check !== undefined);
+  return [checkNode(), ...checks.filter((check) => check !== undefined)];
 }
 
 function checkNode(): Check {
@@ -99,20 +105,31 @@ async function checkBackend(name: BackendName, env: CliEnv, exec: Exec): Promise
 
 type Program = (typeof PROGRAMS)[number];
 
-async function checkProgram({ name, args, isNeeded }: Program, env: CliEnv, exec: Exec): Promise<Check> {
+async function checkProgram(
+  { name, args, neededBy }: Program,
+  env: CliEnv,
+  exec: Exec,
+): Promise<Check> {
   const path = await findBinary(name, env.all["PATH"] ?? "");
   if (path === undefined) {
     return {
       kind: "program",
       name,
-      state: isNeeded ? "missing" : "absent",
+      state: neededBy === "root" && process.geteuid?.() === 0 ? "missing" : "absent",
       found: "not on PATH",
       hint: installHint(name),
       details: {},
     };
   }
   const version = await readVersion([path, ...args], env, exec);
-  return { kind: "program", name, state: "ok", found: `${version} (${path})`, hint: undefined, details: {} };
+  return {
+    kind: "program",
+    name,
+    state: "ok",
+    found: `${version} (${path})`,
+    hint: undefined,
+    details: {},
+  };
 }
 
 /** The first line that a program prints about itself; where it says nothing of use, what happened instead. */
@@ -122,7 +139,8 @@ async function readVersion(argv: readonly string[], env: CliEnv, exec: Exec): Pr
       env: { ...helperEnv(env.all["PATH"] ?? ""), HOME: env.userHome },
       timeoutMs: VERSION_MS,
     });
-    const text = `${stdout.toString("utf8")}\n${stderr.toString("utf8")}`.trim().split("\n")[0] ?? "";
+    const text =
+      `${stdout.toString("utf8")}\n${stderr.toString("utf8")}`.trim().split("\n")[0] ?? "";
     return exitCode === 0 && text !== "" ? text.slice(0, 200) : "version unknown";
   } catch (error) {
     return `does not run: ${messageOf(error)}`;
@@ -160,7 +178,12 @@ async function checkHome(env: CliEnv): Promise<Check> {
     return { ...check, state: "ok", found: `${home}${note}`, hint: undefined };
   } catch (error) {
     const hint = "check its owner and mode, or set BOT_BOTTLE_HOME to a directory of yours";
-    return { ...check, state: "missing", found: `${home} cannot be written: ${systemCode(error) ?? messageOf(error)}`, hint };
+    return {
+      ...check,
+      state: "missing",
+      found: `${home} cannot be written: ${systemCode(error) ?? messageOf(error)}`,
+      hint,
+    };
   }
 }
 
@@ -189,7 +212,12 @@ async function checkDisk(env: CliEnv): Promise<Check> {
     const free = bavail * bsize;
     const isLow = free < LOW_DISK_BYTES;
     const found = `${(free / 1024 ** 3).toFixed(1)} GiB free`;
-    return { ...check, state: isLow ? "missing" : "ok", found, hint: isLow ? "free some space: bot-bottle cleanup" : undefined };
+    return {
+      ...check,
+      state: isLow ? "missing" : "ok",
+      found,
+      hint: isLow ? "free some space: bot-bottle cleanup" : undefined,
+    };
   } catch (error) {
     return { ...check, state: "missing", found: messageOf(error), hint: undefined };
   }

@@ -1,9 +1,9 @@
 /** The environment, read once, here. No other file of ours reads it. */
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { UsageError } from "../base/errors.ts";
 import { type HostPath, parseHostPath } from "../base/ids.ts";
 import { HOME_DIRECTORY, type HomePaths, homePaths } from "../base/paths.ts";
-import { UsageError } from "../base/errors.ts";
 
 /** What the CLI takes from the operator's environment. */
 export interface CliEnv {

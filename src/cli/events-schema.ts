@@ -1,7 +1,8 @@
 /** The JSON Schema of one line of `start --events`; held to the type of the events by the compiler. */
+
+import * as z from "zod/mini";
 import { type BottleEvent, LAUNCH_STEPS } from "../index.ts";
 import { auditEventSchema } from "../protocol/audit.ts";
-import * as z from "zod/mini";
 
 type Fields<K extends BottleEvent["kind"]> = Record<
   Exclude<keyof Extract<BottleEvent, { kind: K }>, "kind">,
@@ -38,7 +39,11 @@ export function eventsJsonSchema(): Record<string, unknown> {
     title: "One line of bot-bottle start --events",
     oneOf: Object.entries(KINDS).map(([kind, fields]) => ({
       type: "object",
-      properties: { time: { type: "string", format: "date-time" }, kind: { const: kind }, ...fields },
+      properties: {
+        time: { type: "string", format: "date-time" },
+        kind: { const: kind },
+        ...fields,
+      },
       required: ["time", "kind", ...Object.keys(fields).filter((name) => !OPTIONAL.has(name))],
     })),
   };

@@ -1,7 +1,15 @@
 /** The one funnel: turns any thrown thing into text on stderr or JSON, and into an exit status. */
 import { constants } from "node:os";
 import { EXIT_OWN_FAILURE, EXIT_STATUS } from "../base/error-codes.ts";
-import { BottleError, BugError, CancelledError, ManifestError, messageOf } from "../base/errors.ts";
+import {
+  BottleError,
+  BugError,
+  CancelledError,
+  HostError,
+  ManifestError,
+  messageOf,
+  systemCode,
+} from "../base/errors.ts";
 import type { ExitStatus } from "../process/exec.ts";
 import { cleanText } from "./clean-text.ts";
 import type { Output } from "./output.ts";
@@ -10,6 +18,13 @@ import type { Output } from "./output.ts";
 export function signalStatus(signal: string): number {
   const numbers: Readonly<Record<string, number>> = constants.signals;
   return 128 + (numbers[signal] ?? 0);
+}
+
+/** The exit status of what goes on until a signal ends it: that is no failure and needs no message. */
+export function endedStatus(signal: AbortSignal): number {
+  if (!signal.aborted) return 0;
+  const { reason } = signal as { readonly reason: unknown };
+  return signalStatus((reason instanceof CancelledError ? reason.signal : undefined) ?? "SIGINT");
 }
 
 /** The exit status that passes a program's end through. */
@@ -40,12 +55,30 @@ const SHOWN_DETAILS = ["stderr", "log", "warnings"] as const;
 
 /** Prints a failure and returns the exit status. */
 export function reportFailure(thrown: unknown, output: Output, options: FailureOptions): number {
-  const error =
-    thrown instanceof BottleError ? thrown : new BugError(messageOf(thrown), { cause: thrown });
+  const error = toBottleError(thrown);
   const status = failureStatus(error, options.passesStatus);
   if (options.isJson) output.json({ error: describeError(error, status) });
   else output.error(renderError(error, output, options.isDebug));
   return status;
+}
+
+/** What the machine refuses is no bug of ours, even where nobody foresaw it; everything else is. */
+function toBottleError(thrown: unknown): BottleError {
+  if (thrown instanceof BottleError) return thrown;
+  const code = systemCode(thrown);
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new HostError("host.disk-full", `the disk is full: ${messageOf(thrown)}`, {
+      hint: "free some space, then run bot-bottle cleanup",
+      cause: thrown,
+    });
+  }
+  if (code === "EACCES" || code === "EPERM" || code === "EROFS") {
+    return new HostError("host.unwritable", `the system refuses access: ${messageOf(thrown)}`, {
+      hint: "check owner and mode of that path, or set BOT_BOTTLE_HOME to a directory of yours",
+      cause: thrown,
+    });
+  }
+  return new BugError(messageOf(thrown), { cause: thrown });
 }
 
 function failureStatus(error: BottleError, passesStatus: boolean): number {

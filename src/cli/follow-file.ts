@@ -22,7 +22,12 @@ export async function* followFile(path: string, options: FollowOptions): AsyncGe
   try {
     let isLast = false;
     for (let position = 0; !options.signal.aborted; ) {
-      const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(CHUNK_BYTES), 0, CHUNK_BYTES, position);
+      const { buffer, bytesRead } = await handle.read(
+        Buffer.allocUnsafe(CHUNK_BYTES),
+        0,
+        CHUNK_BYTES,
+        position,
+      );
       position += bytesRead;
       if (bytesRead > 0) yield buffer.subarray(0, bytesRead);
       else if (isLast) return;
@@ -40,7 +45,10 @@ async function isAtEnd({ isOver, signal }: FollowOptions): Promise<boolean> {
   return false;
 }
 
-async function openWhenThere(path: string, options: FollowOptions): Promise<FileHandle | undefined> {
+async function openWhenThere(
+  path: string,
+  options: FollowOptions,
+): Promise<FileHandle | undefined> {
   while (!options.signal.aborted) {
     try {
       return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);

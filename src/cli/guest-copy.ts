@@ -5,7 +5,13 @@
 import { lstat } from "node:fs/promises";
 import { join, posix } from "node:path";
 import { systemCode, UsageError } from "../base/errors.ts";
-import { type GuestPath, type HostPath, parseBottleId, parseGuestPath } from "../base/ids.ts";
+import {
+  type GuestPath,
+  type HostPath,
+  parseBottleId,
+  parseGuestPath,
+  parseHostPath,
+} from "../base/ids.ts";
 import { bottlePaths } from "../base/paths.ts";
 import { readTree } from "../base/read-tree.ts";
 import type { TreeItem } from "../base/tree.ts";
@@ -54,7 +60,8 @@ async function firstKind(items: AsyncIterable<TreeItem>): Promise<GuestKind> {
 }
 
 function isAbsent(details: unknown): boolean {
-  const code = typeof details === "object" && details !== null && "code" in details ? details.code : "";
+  const code =
+    typeof details === "object" && details !== null && "code" in details ? details.code : "";
   return code === "ENOENT" || code === "ENOTDIR";
 }
 
@@ -73,10 +80,15 @@ function keptFiles(slug: string, home: HomePaths): GuestFiles {
       return { host: hostPath(paths.workspace, inWorkspace), within: paths.workspace };
     }
     const inHome = below(clean, GUEST_HOME);
-    if (inHome !== undefined) return { host: hostPath(paths.guestHome, inHome), within: paths.guestHome };
-    throw new UsageError("usage.path", `${path} is gone with the bottle: only ${GUEST_HOME} is kept`, {
-      hint: `bot-bottle cp ${slug}:${GUEST_HOME} ./${slug}`,
-    });
+    if (inHome !== undefined)
+      return { host: hostPath(paths.guestHome, inHome), within: paths.guestHome };
+    throw new UsageError(
+      "usage.path",
+      `${path} is gone with the bottle: only ${GUEST_HOME} is kept`,
+      {
+        hint: `bot-bottle cp ${slug}:${GUEST_HOME} ./${slug}`,
+      },
+    );
   };
   return {
     kindOf: async (path) => kindOnHost(await locate(path)),
@@ -96,7 +108,8 @@ async function* readKept(
   workspace: HostPath,
 ): AsyncGenerator<TreeItem> {
   const { host, within } = await locate(path);
-  const isWholeHome = posix.normalize(path).replace(/\/$/, "") === GUEST_HOME && (await isDirectory(workspace));
+  const isWholeHome =
+    posix.normalize(path).replace(/\/$/, "") === GUEST_HOME && (await isDirectory(workspace));
   const name = posix.basename(GUEST_WORKSPACE);
   for await (const item of readTree(host, { within })) {
     const isCovered = item.entry.path === name || item.entry.path.startsWith(`${name}/`);
@@ -116,7 +129,7 @@ function below(path: string, top: string): string | undefined {
 
 function hostPath(top: HostPath, rest: string): HostPath {
   // A guest path has no "..", so the result stays below `top`.
-  return join(top, parseGuestPath(`/${rest}`)).replace(/\/$/, "") as HostPath;
+  return parseHostPath(join(top, parseGuestPath(`/${rest}`)).replace(/\/$/, ""));
 }
 
 async function isDirectory(path: string): Promise<boolean> {

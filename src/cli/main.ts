@@ -4,7 +4,7 @@ import { enableCompileCache } from "node:module";
 import { isatty } from "node:tty";
 import { CancelledError, UsageError } from "../base/errors.ts";
 import type { Command, CommandIo } from "./command.ts";
-import { type CommandEntry, COMMANDS, HIDDEN_COMMANDS } from "./commands/table.ts";
+import { COMMANDS, type CommandEntry, HIDDEN_COMMANDS } from "./commands/table.ts";
 import { readEnv } from "./env.ts";
 import { type FailureOptions, reportFailure } from "./exit.ts";
 import { nearest } from "./nearest.ts";

@@ -1,5 +1,5 @@
 /** Parses a command's arguments from its declaration, through commander. */
-import { Argument, Command as Parser, CommanderError, Option } from "commander";
+import { Argument, CommanderError, Option, Command as Parser } from "commander";
 import { UsageError } from "../base/errors.ts";
 import type { Command, FlagSpec, ParsedArgs } from "./command.ts";
 import type { Output } from "./output.ts";
@@ -61,7 +61,7 @@ function createOption(flag: FlagSpec): Option {
   const option = new Option(`${short}--${flag.name}${value}`, flag.summary);
   if (flag.choices !== undefined) option.choices([...flag.choices]);
   if (flag.isRepeatable === true)
-    option.argParser((next: string, all: readonly string[] = []) => [...all, next]);
+    option.argParser<readonly string[] | undefined>((next, all) => [...(all ?? []), next]);
   return option;
 }
 
@@ -79,6 +79,11 @@ function flagValue(value: unknown): string | boolean | readonly string[] | undef
 
 function camelCase(name: string): string {
   return name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** The text of `bot-bottle <command> --help`. */
+export function renderCommandHelp(command: Command, output: Output): string {
+  return renderHelp(command, createParser(command), output);
 }
 
 function renderHelp(command: Command, parser: Parser, output: Output): string {

@@ -14,7 +14,12 @@ export interface PresetFiles {
 
 /** The preset of a program that is no coding agent: its argv, and a bottle that reaches nothing. */
 export function commandPreset(argv: readonly string[], name: string): Preset {
-  return { bottleName: name, bottle: commandBottle(argv), agentName: name, agent: `---\nbottle: ${name}\n---\n` };
+  return {
+    bottleName: name,
+    bottle: commandBottle(argv),
+    agentName: name,
+    agent: `---\nbottle: ${name}\n---\n`,
+  };
 }
 
 function commandBottle(argv: readonly string[]): string {
@@ -46,7 +51,8 @@ export async function writePreset(
     agent: join(home.agents, `${preset.agentName}.md`),
   };
   try {
-    if (!options.isReplacing) for (const file of Object.values(files)) await refuseExisting(file);
+    if (!options.isReplacing)
+      for (const file of [files.bottle, files.agent]) await refuseExisting(file);
     await writeWhole(files.bottle, preset.bottle);
     await writeWhole(files.agent, preset.agent);
   } catch (error) {

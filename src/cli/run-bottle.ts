@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Bottle, BottlePlan, CloseReport, Secrets, Session } from "../index.ts";
 import { EventHub, openBottle, openOwner } from "../index.ts";
+import type { ExitStatus } from "../process/exec.ts";
 import { createKillSet, installKillSet } from "../process/kill-set.ts";
 import { createExec } from "../process/spawn.ts";
 import { openSafeStdio } from "../process/stdio-relay.ts";
-import type { ExitStatus } from "../process/exec.ts";
 import type { CommandIo } from "./command.ts";
 import { openEventsFile } from "./events-file.ts";
 import { notExecutableStatus, signalStatus, statusOf } from "./exit.ts";
@@ -83,6 +83,7 @@ async function ownBottle(bottle: Bottle, options: RunOptions): Promise<Outcome> 
   const { io } = options;
   try {
     await using owner = await openOwner(bottle);
+    io.signal.throwIfAborted();
     const session = await startAgent(bottle, options.openLog);
     io.output.note(io.output.color.dim(`bot-bottle: ${bottle.id} is running`));
     options.onRunning?.(bottle);
@@ -118,6 +119,9 @@ async function waitForEnd(bottle: Bottle, session: Session, options: RunOptions)
     isHeadless: options.isHeadless,
     onStop: (outcome) => stopped.resolve(outcome),
   });
+  // A signal that came before anyone listened for the agent.
+  if (options.io.signal.aborted)
+    stopped.resolve({ kind: "fault", error: options.io.signal.reason });
   const exited = session.exited.then(
     (exit: ExitStatus): Outcome => ({ kind: "status", status: statusOf(exit) }),
     (error: unknown): Promise<Outcome> =>

@@ -28,12 +28,13 @@ export function matchSlug(text: string, names: readonly string[]): string {
 
 /** The bottle that `text` means, running or not. Throws UsageError. */
 export async function findBottle(home: HomePaths, text: string): Promise<ListedBottle> {
-  const bottles = await listBottles(home);
-  const slug = matchSlug(
-    text,
-    bottles.map((bottle) => bottle.slug),
-  );
-  const found = bottles.find((bottle) => bottle.slug === slug);
+  return requireFound(text, await listBottles(home));
+}
+
+/** The one of `bottles` that `text` means. Throws UsageError. */
+export function requireFound(text: string, bottles: readonly ListedBottle[]): ListedBottle {
+  const names = bottles.map((bottle) => bottle.slug);
+  const found = bottles[names.indexOf(matchSlug(text, names))];
   if (found !== undefined) return found;
   throw new UsageError("usage.unknown-bottle", `no bottle is called "${text}"`);
 }

@@ -2,7 +2,7 @@
  * The relay: 127.0.0.1:PORT in the guest to the unix socket of a door. It copies bytes, keeps half-closed connections half
  * closed, and turns a door that refuses or breaks into a reset, so that a cut answer never looks like a whole one.
  */
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { createServer, type Server, Socket } from "node:net";
 
 /** Connections per door; more are closed at once. A coding agent with parallel downloads uses some dozens. */
 export const MAX_RELAY_CONNECTIONS = 512;
@@ -37,7 +37,7 @@ function openRelay(plan: RelayPlan): Promise<Server> {
 }
 
 function relayConnection(client: Socket, path: string): void {
-  const door = connect({ path, allowHalfOpen: true });
+  const door = new DoorSocket({ allowHalfOpen: true });
   const abort = (): void => {
     door.destroy();
     resetAfterFlush(client);
@@ -54,6 +54,26 @@ function relayConnection(client: Socket, path: string): void {
     client.pipe(door);
     door.pipe(client);
   });
+  door.connect(path);
+}
+
+type WriteCallback = (error?: Error | null) => void;
+
+/**
+ * A door may answer and close while the client is still sending: a refused upload, for one. Node would give up a socket at the
+ * first write that fails, and with it the answer that is there to be read; so such writes are thrown away instead.
+ */
+class DoorSocket extends Socket {
+  override _write(chunk: Buffer, encoding: BufferEncoding, callback: WriteCallback): void {
+    super._write(chunk, encoding, () => callback());
+  }
+
+  override _writev(
+    chunks: { chunk: Buffer; encoding: BufferEncoding }[],
+    callback: WriteCallback,
+  ): void {
+    super._writev?.(chunks, () => callback());
+  }
 }
 
 /** What the door said before it broke may hold the reason, so it goes out first. */

@@ -9,6 +9,7 @@ import { systemClock } from "../base/clock.ts";
 import { BottleError } from "../base/errors.ts";
 import type { Child, Exec, StdioEntry } from "../process/exec.ts";
 import { DEFAULT_SEARCH_PATH } from "../process/find-binary.ts";
+import { settlesWithin } from "../process/terminate.ts";
 import type { GuestOrder, GuestReport } from "../protocol/guest.ts";
 import type { Channel, ChannelHandlers } from "../protocol/mux-channel.ts";
 import { failure } from "./copy.ts";
@@ -18,6 +19,8 @@ export type ExecOrder = Extract<GuestOrder, { kind: "exec" }>;
 
 /** How long a pipe that something in the background still holds may be silent after the exit before it is let go. */
 const IDLE_MS = 200;
+/** How long output may go on leaving after the last session has ended. */
+const REPORT_MS = 1_000;
 const STDIO: Readonly<Record<ExecOrder["stdio"], StdioEntry>> = {
   inherit: "inherit",
   pipe: "pipe",
@@ -36,6 +39,8 @@ export interface SessionContext {
 export class Sessions {
   readonly #context: SessionContext;
   readonly #running = new Set<Child>();
+  /** Until their last report is sent. */
+  readonly #reporting = new Set<Promise<void>>();
 
   constructor(context: SessionContext) {
     this.#context = context;
@@ -47,11 +52,13 @@ export class Sessions {
     const input = order.stdio === "pipe" ? channel.readable("stdin") : undefined;
     const early: NodeJS.Signals[] = [];
     let kill = (signal: NodeJS.Signals): void => void early.push(signal);
-    void this.#run(channel, order, (child) => {
+    const run = this.#run(channel, order, (child) => {
       kill = (signal) => void child.kill(signal);
       early.forEach(kill);
       if (input !== undefined) feed(input, child);
     });
+    this.#reporting.add(run);
+    void run.then(() => this.#reporting.delete(run));
     return {
       onMessage: (message) => {
         if (message.kind === "signal" && isSignal(message.signal)) kill(message.signal);
@@ -64,9 +71,11 @@ export class Sessions {
     for (const child of this.#running) child.kill("SIGKILL");
   }
 
-  /** Asks every session to end, and kills what is left after the grace. Resolves when all are gone. */
+  /** Asks every session to end, and kills what is left after the grace. Resolves when all are gone and have been reported. */
   async endAll(graceMs: number): Promise<void> {
     await Promise.all([...this.#running].map((child) => child.terminate(graceMs)));
+    // An owner that reads no output cannot hold us here.
+    await settlesWithin(Promise.all(this.#reporting), REPORT_MS);
   }
 
   async #run(

@@ -22,7 +22,7 @@ export type PathMatch =
   | { readonly kind: "exact"; readonly value: string }
   | { readonly kind: "prefix"; readonly value: string };
 
-/** All given parts must hold (AND); inside a list one is enough (OR). */
+/** All given parts must hold (AND); of paths and methods one is enough (OR), of headers each must be there. */
 export interface RequestMatch {
   readonly paths: readonly PathMatch[];
   /** Upper-case methods; empty means any. */

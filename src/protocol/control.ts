@@ -3,8 +3,8 @@
  * terminal reach the process that owns a bottle. Orders for sessions and copies are those of the guest protocol, so the
  * owner passes streams on without a second vocabulary.
  *
- *   command → owner  ch n: exec, signal, eof, copy-in, copy-out, entry, + stdin frames; stop, status
- *   owner → command  ch n: started, exited, copied, entry, eof, failed, stopping, state, + stdout/stderr frames
+ *   command → owner  ch n: exec, signal, copy-in, copy-out, cancel, + stdin frames; stop, status
+ *   owner → command  ch n: started, exited, copied, failed, stopping, state, + stdout/stderr frames
  */
 import * as z from "zod/mini";
 import { guestOrderSchema, guestReportSchema } from "./guest.ts";

@@ -1,4 +1,5 @@
 // Copies between host and guest: what goes in comes out, and a hostile side writes and reads nothing outside its root.
+import { spawn } from "node:child_process";
 import {
   chmod,
   lstat,
@@ -83,6 +84,7 @@ describe.each(PROGRAMS)("a round trip through the guest (%s)", (_, program) => {
     expect(await describeTree(back)).toEqual(before);
     expect(before).toContain("file setuid 755 s");
     expect((await stat(join(back, "setuid"))).mode & 0o7777).toBe(0o755);
+    await chmod(join(inside, "locked"), 0o755);
   });
 
   it("takes a single file, and replaces files and links in the guest without following", async () => {
@@ -156,6 +158,15 @@ function fileItem(path: string, text: string): ArchiveItem {
     entry: { kind: "entry", type: "file", path, mode: 0o644, size: bytes.length },
     content: contentOf(bytes),
   };
+}
+
+/** What a file on the host holds, read as an archive. */
+async function contentAt(file: HostPath, within: HostPath): Promise<string> {
+  let content = "";
+  for await (const item of readHostTree(file, { within })) {
+    for await (const chunk of item.content ?? []) content += Buffer.from(chunk).toString();
+  }
+  return content;
 }
 
 async function* contentOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -241,6 +252,31 @@ describe("a hostile guest's copy", () => {
 });
 
 describe("host trees", () => {
+  it("never lose a race against a guest that swaps a directory for a link", async () => {
+    const within = await temporary();
+    const outside = await temporary();
+    await writeFile(join(outside, "file"), "outside");
+    await mkdir(join(within, "dir"));
+    await writeFile(join(within, "dir/file"), "inside");
+    await symlink(outside, join(within, "link"));
+    const script = `cd "$0" && while :; do mv dir real; mv -T link dir; mv -T dir link; mv real dir; done`;
+    const swapper = spawn("sh", ["-c", script, within], { stdio: "ignore" });
+    const seen = new Set<string>();
+    const until = performance.now() + 2_000;
+    while (performance.now() < until) {
+      const file = under(within, "dir/file");
+      const [read] = await Promise.allSettled([
+        contentAt(file, within).then((content) => seen.add(content)),
+        collect(readHostTree(within)),
+        writeHostTree(under(within, "dir/new"), [fileItem("", "x")], { within }),
+      ]);
+      seen.add(read.status);
+    }
+    swapper.kill("SIGKILL");
+    expect([...seen].sort()).toEqual(["fulfilled", "inside", "rejected"]);
+    expect(await describeTree(outside)).toEqual(["directory  700 ", "file file 644 outside"]);
+  });
+
   it("are bounded in entries and bytes", async () => {
     const dir = await temporary();
     const many = [fileItem("a", "12345"), fileItem("b", "12345")];

@@ -2,6 +2,7 @@
  * Launches a guest: limits, door, chain, first connection. Whatever is acquired is released again when a later step fails,
  * and is recorded before it can leak.
  */
+import type { Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { BugError, HostError, LaunchError } from "../../base/errors.ts";
 import { Scope } from "../../base/scope.ts";
@@ -135,29 +136,43 @@ async function connectGuest(
   context: LaunchContext,
   parts: ConnectParts,
 ): Promise<{ readonly init: ProcessIdentity; readonly link: GuestLink }> {
-  const { child, door } = parts;
   try {
-    const init = identityOf(await readGuestPid(child, context.signal));
+    const init = identityOf(await readGuestPid(parts.child, context.signal));
     await parts.record(init);
-    const ended = child.exited.then(() => {
-      throw setupFailure(child, "guest-init ended before it connected");
-    });
-    const socket = await Promise.race([
-      door.accept({ timeoutMs: MAX_CONNECT_MS, signal: context.signal }),
-      ended,
-    ]);
+    const socket = await acceptGuest(parts.child, parts.door, context.signal);
     const relays = plan.doors.map(({ port, name }) => ({
       port,
       socket: `${plan.guestDoors}/${name}.sock`,
     }));
+    const { guestEnv: env, signal, ports } = context;
     const link = await openGuestLink(socket, {
-      env: context.guestEnv,
+      env,
       relays,
       home: plan.guestHome,
+      signal,
+      log: ports.log,
     });
     return { init, link };
   } catch (error) {
     throw await explainFailure(error, plan, { context, layout: parts.layout });
+  }
+}
+
+/** Waits for guest-init, but not longer than the chain lives. */
+async function acceptGuest(
+  child: Child,
+  door: InitDoor,
+  signal: AbortSignal | undefined,
+): Promise<Socket> {
+  const stop = new AbortController();
+  const either = signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal]);
+  const ended = child.exited.then(() => {
+    throw setupFailure(child, "guest-init ended before it connected");
+  });
+  try {
+    return await Promise.race([door.accept({ timeoutMs: MAX_CONNECT_MS, signal: either }), ended]);
+  } finally {
+    stop.abort();
   }
 }
 

@@ -1,9 +1,10 @@
 /** `audit`: shows or verifies what was decided about a bottle. Works after the bottle has ended: the log outlives it. */
-import { join } from "node:path";
+
 import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { StringDecoder } from "node:string_decoder";
 import { ProtocolError, systemCode, UsageError } from "../../base/errors.ts";
 import { LineSplitter } from "../../base/lines.ts";
-import { StringDecoder } from "node:string_decoder";
 import { type HomePaths, listBottles } from "../../index.ts";
 import type { AuditLine } from "../../protocol/audit.ts";
 import {
@@ -15,6 +16,7 @@ import {
 } from "../../protocol/audit-log.ts";
 import { cleanLine } from "../clean-text.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
+import { endedStatus } from "../exit.ts";
 import { flagText, isSet } from "../flags/read.ts";
 import { followFile } from "../follow-file.ts";
 import type { Palette } from "../output.ts";
@@ -30,17 +32,31 @@ export const auditCommand: Command = {
     "show: every decision with the rule that made it. verify: proves order and that no line was edited; with the head that was printed when the bottle ended, also that nothing was cut off or rewritten.",
   args: [
     { name: "action", summary: "what to do", choices: ["show", "verify"] },
-    { name: "slug", summary: "bottle, or a beginning of its name; ended ones too", completes: "bottle" },
+    {
+      name: "slug",
+      summary: "bottle, or a beginning of its name; ended ones too",
+      completes: "bottle",
+    },
   ],
   flags: [
     { name: "json", summary: "show: one event a line; verify: the verdict" },
     { name: "follow", short: "f", summary: "show: go on until the bottle ends" },
     { name: "denied", summary: "show: only what was refused or held" },
-    { name: "head", value: "seq:hash", summary: "verify: the head printed at the end of the bottle" },
+    {
+      name: "head",
+      value: "seq:hash",
+      summary: "verify: the head printed at the end of the bottle",
+    },
   ],
   examples: [
-    { command: "bot-bottle audit show claude-x1y2z --denied", explanation: "what the agent was refused" },
-    { command: "bot-bottle audit show claude-x1y2z --json | jq -r .host", explanation: "for scripts" },
+    {
+      command: "bot-bottle audit show claude-x1y2z --denied",
+      explanation: "what the agent was refused",
+    },
+    {
+      command: "bot-bottle audit show claude-x1y2z --json | jq -r .host",
+      explanation: "for scripts",
+    },
     { command: "bot-bottle audit verify claude-x1y2z", explanation: "check the chain of hashes" },
   ],
   run: runAudit,
@@ -57,7 +73,9 @@ async function runAudit({ args, flags }: ParsedArgs, io: CommandIo): Promise<num
 async function listAudited(home: HomePaths): Promise<readonly string[]> {
   try {
     const names = await readdir(home.audit);
-    return names.filter((name) => name.endsWith(SUFFIX)).map((name) => name.slice(0, -SUFFIX.length));
+    return names
+      .filter((name) => name.endsWith(SUFFIX))
+      .map((name) => name.slice(0, -SUFFIX.length));
   } catch (error) {
     if (systemCode(error) === "ENOENT") return [];
     throw error;
@@ -67,7 +85,8 @@ async function listAudited(home: HomePaths): Promise<readonly string[]> {
 type Flags = ParsedArgs["flags"];
 
 async function show(path: string, slug: string, flags: Flags, io: CommandIo): Promise<number> {
-  if (flagText(flags, "head") !== undefined) throw new UsageError("usage.invalid", "--head goes with verify");
+  if (flagText(flags, "head") !== undefined)
+    throw new UsageError("usage.invalid", "--head goes with verify");
   const { output } = io;
   const isDenied = isSet(flags, "denied");
   const write = (line: AuditLine): void => {
@@ -83,11 +102,16 @@ async function show(path: string, slug: string, flags: Flags, io: CommandIo): Pr
       if (output.isClosed()) break;
     }
   }
-  return 0;
+  return endedStatus(io.signal);
 }
 
 /** While the log grows, a line that cannot be read is passed over; `show` without --follow and `verify` judge it. */
-async function follow(path: string, slug: string, write: (line: AuditLine) => void, io: CommandIo): Promise<void> {
+async function follow(
+  path: string,
+  slug: string,
+  write: (line: AuditLine) => void,
+  io: CommandIo,
+): Promise<void> {
   const isOver = async (): Promise<boolean> => {
     if (io.output.isClosed()) return true;
     const now = (await listBottles(io.env.home)).find((bottle) => bottle.slug === slug);
@@ -98,13 +122,16 @@ async function follow(path: string, slug: string, write: (line: AuditLine) => vo
     if (line !== undefined) write(line);
   }, MAX_AUDIT_LINE_BYTES);
   const decoder = new StringDecoder("utf8");
-  for await (const chunk of followFile(path, { isOver, signal: io.signal })) splitter.push(decoder.write(chunk));
+  for await (const chunk of followFile(path, { isOver, signal: io.signal }))
+    splitter.push(decoder.write(chunk));
 }
 
 /** One line for people: time, verdict, what, and by which rule. Host and path are the guest's words. */
 function renderLine(line: AuditLine, color: Palette): string {
   const { time, kind, verdict, method, host, path, rule, reason, detail } = line;
-  const what = [method, host === undefined ? undefined : `${host}${path ?? ""}`].filter((it) => it !== undefined).join(" ");
+  const what = [method, host === undefined ? undefined : `${host}${path ?? ""}`]
+    .filter((it) => it !== undefined)
+    .join(" ");
   const why = [reason, rule].filter((it) => it !== undefined).join(" by ");
   const parts = [what, why === "" ? "" : `(${why})`, detail ?? ""].filter((it) => it !== "");
   const text = cleanLine(parts.join("  "));
@@ -118,23 +145,36 @@ function paintVerdict(verdict: AuditLine["verdict"], color: Palette): string {
   return verdict === undefined ? color.dim(text) : color.yellow(text);
 }
 
-async function verify(path: string, slug: string, flags: Flags, { output }: CommandIo): Promise<number> {
+async function verify(
+  path: string,
+  slug: string,
+  flags: Flags,
+  { output }: CommandIo,
+): Promise<number> {
   if (isSet(flags, "follow") || isSet(flags, "denied")) {
     throw new UsageError("usage.invalid", "--follow and --denied go with show");
   }
   const head = parseHead(flagText(flags, "head"));
   const verdict = await verifyAudit(path, head === undefined ? {} : { head });
   if (!verdict.ok) {
-    throw new ProtocolError("protocol.audit", `the log of ${slug} is broken at line ${verdict.line}: ${verdict.why}`, {
-      hint: `look at ${path}; everything before that line is as it was written`,
-      details: { line: verdict.line, seq: verdict.seq, why: verdict.why },
-    });
+    throw new ProtocolError(
+      "protocol.audit",
+      `the log of ${slug} is broken at line ${verdict.line}: ${verdict.why}`,
+      {
+        hint: `look at ${path}; everything before that line is as it was written`,
+        details: { line: verdict.line, seq: verdict.seq, why: verdict.why },
+      },
+    );
   }
   const { lines } = verdict;
   const end = `${verdict.head.seq}:${verdict.head.hash}`;
   if (isSet(flags, "json")) output.json({ ok: true, slug, lines, head: end });
-  else output.print(`${slug}: ${lines} ${lines === 1 ? "line" : "lines"}, the chain is whole; head ${end}`);
-  if (head === undefined) output.note("without --head the end could have been cut off, or everything rewritten");
+  else
+    output.print(
+      `${slug}: ${lines} ${lines === 1 ? "line" : "lines"}, the chain is whole; head ${end}`,
+    );
+  if (head === undefined)
+    output.note("without --head the end could have been cut off, or everything rewritten");
   return 0;
 }
 

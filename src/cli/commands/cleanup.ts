@@ -12,8 +12,8 @@ import {
   type HomePaths,
   type ListedBottle,
   listBottles,
-  reap,
   type ReapItem,
+  reap,
   removeOrphanRun,
 } from "../../index.ts";
 import { createExec } from "../../process/spawn.ts";
@@ -47,7 +47,10 @@ export const cleanupCommand: Command = {
   examples: [
     { command: "bot-bottle cleanup", explanation: "show what is left and ask" },
     { command: "bot-bottle cleanup --yes", explanation: "for scripts" },
-    { command: "bot-bottle cleanup claude-x1y2z", explanation: "also delete the work that this bottle kept" },
+    {
+      command: "bot-bottle cleanup claude-x1y2z",
+      explanation: "also delete the work that this bottle kept",
+    },
   ],
   run: runCleanup,
 };
@@ -89,11 +92,17 @@ async function makePlan(home: HomePaths, args: readonly string[]): Promise<Clean
   ]);
   const names = bottles.map((bottle) => bottle.slug);
   const wanted = new Set(args.map((text) => matchSlug(text, names)));
-  const alive = bottles.find(({ slug, status }) => wanted.has(slug) && status !== "kept" && status !== "dead");
+  const alive = bottles.find(
+    ({ slug, status }) => wanted.has(slug) && status !== "kept" && status !== "dead",
+  );
   if (alive !== undefined) {
-    throw new UsageError("usage.invalid", `bottle ${alive.slug} cannot be removed: it is ${alive.status}`, {
-      hint: `end it first: bot-bottle stop ${alive.slug}`,
-    });
+    throw new UsageError(
+      "usage.invalid",
+      `bottle ${alive.slug} cannot be removed: it is ${alive.status}`,
+      {
+        hint: `end it first: bot-bottle stop ${alive.slug}`,
+      },
+    );
   }
   const kept = bottles.filter((bottle) => bottle.status === "kept");
   return {
@@ -106,7 +115,12 @@ async function makePlan(home: HomePaths, args: readonly string[]): Promise<Clean
 
 function describePlan({ leftovers, runs, doomed, kept }: CleanupPlan): Record<string, unknown> {
   return {
-    leftovers: leftovers.map(({ name, backend, why, outcome }) => ({ name, backend, why, outcome })),
+    leftovers: leftovers.map(({ name, backend, why, outcome }) => ({
+      name,
+      backend,
+      why,
+      outcome,
+    })),
     runs,
     doomed: doomed.map(({ slug, kept: why }) => ({ slug, why })),
     kept: kept.map(({ slug, kept: why }) => ({ slug, why })),
@@ -122,13 +136,19 @@ function printPlan(plan: CleanupPlan, isEmpty: boolean, { output }: CommandIo): 
       why,
     ]),
     ...plan.runs.map((directory) => ["-", directory, "remove", "a run directory of no bottle"]),
-    ...plan.doomed.map(({ backend, slug, kept }) => [backend, slug, "delete with its work", kept ?? "named by you"]),
+    ...plan.doomed.map(({ backend, slug, kept }) => [
+      backend,
+      slug,
+      "delete with its work",
+      kept ?? "named by you",
+    ]),
   ];
   for (const line of renderColumns(rows.map((row) => row.map(cleanLine)))) output.print(line);
   if (isEmpty) output.note("nothing to clean up");
   if (plan.kept.length === 0) return;
   output.note(output.color.dim("kept, because there is work in it:"));
-  for (const { slug, kept } of plan.kept) output.note(output.color.dim(`  ${slug}: ${cleanLine(kept ?? "")}`));
+  for (const { slug, kept } of plan.kept)
+    output.note(output.color.dim(`  ${slug}: ${cleanLine(kept ?? "")}`));
 }
 
 /** A terminal is asked; otherwise stdin answers, so that `yes | bot-bottle cleanup` works. */

@@ -47,18 +47,45 @@ async function runCp({ args, flags }: ParsedArgs, io: CommandIo): Promise<number
   if ((from.slug === undefined) === (to.slug === undefined)) throw sidesError();
   const bottle = await findBottle(io.env.home, from.slug ?? to.slug ?? "");
   await using files = await openGuestFiles(bottle, io);
-  const done =
-    from.slug === undefined
-      ? await copyIn(from.path, to.path, files, io)
-      : await copyOut(from.path, to.path, files, io);
+  const copy = from.slug === undefined ? copyIn : copyOut;
+  const done = await told(copy(from.path, to.path, files, io), `${src} to ${dst}`);
   if (isSet(flags, "json")) io.output.json({ slug: bottle.slug, ...done });
-  else io.output.note(`${done.entries} ${done.entries === 1 ? "entry" : "entries"} copied to ${done.target}`);
+  else
+    io.output.note(
+      `${done.entries} ${done.entries === 1 ? "entry" : "entries"} copied to ${done.target}`,
+    );
   if (done.leading > 0) {
     const what = done.leading === 1 ? "1 copied link leads" : `${done.leading} copied links lead`;
     io.output.note(io.output.color.yellow(`${what} out of the copy: look before you follow it`));
   }
   return 0;
 }
+
+/** The system's refusals are about the paths that were named. */
+async function told<T>(copy: Promise<T>, what: string): Promise<T> {
+  try {
+    return await copy;
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === undefined || !(code in REASONS)) throw error;
+    throw new UsageError("usage.path", `cannot copy ${what}: ${REASONS[code]}`, {
+      hint: "check both paths",
+      cause: error,
+    });
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file or directory",
+  ENOTDIR: "a part of the path is not a directory",
+  EISDIR: "a directory is in the way",
+  EEXIST: "something is in the way",
+  ELOOP: "a link is in the path, and links are not followed there",
+  EACCES: "permission denied",
+  EPERM: "permission denied",
+  EROFS: "the file system is read-only",
+  ENAMETOOLONG: "a name is too long",
+};
 
 interface Side {
   readonly slug: string | undefined;
@@ -67,13 +94,19 @@ interface Side {
 
 function parseSide(text: string): Side {
   const match = GUEST_SIDE.exec(text);
-  return match === null ? { slug: undefined, path: text } : { slug: match[1], path: match[2] ?? "/" };
+  return match === null
+    ? { slug: undefined, path: text }
+    : { slug: match[1], path: match[2] ?? "/" };
 }
 
 function sidesError(): UsageError {
-  return new UsageError("usage.path", "cp needs exactly one side in a bottle; slug:/path is expected there", {
-    hint: "bot-bottle cp SLUG:/home/node/workspace ./work",
-  });
+  return new UsageError(
+    "usage.path",
+    "cp needs exactly one side in a bottle; slug:/path is expected there",
+    {
+      hint: "bot-bottle cp SLUG:/home/node/workspace ./work",
+    },
+  );
 }
 
 /** What was copied. */
@@ -89,7 +122,8 @@ async function copyIn(src: string, dst: string, files: GuestFiles, io: CommandIo
   const wanted = parseGuestPath(dst);
   const isInto = dst.endsWith("/") || (await files.kindOf(wanted)) === "directory";
   const isContent = isContentOf(src);
-  const target = isInto && !isContent ? posix.join(wanted, basename(source)) : posix.normalize(wanted);
+  const target =
+    isInto && !isContent ? posix.join(wanted, basename(source)) : posix.normalize(wanted);
   const root = parseGuestPath(target.length > 1 ? target.replace(/\/$/, "") : target);
   const entries = await files.write(root, watched(readTree(source), io.signal, NOTHING));
   return { entries, target: root, leading: 0 };
@@ -102,10 +136,14 @@ async function hostSource(path: string): Promise<string> {
   try {
     return await realpath(resolve(path));
   } catch (error) {
-    throw new UsageError("usage.path", `cannot copy ${path}: ${systemCode(error) ?? "it cannot be read"}`, {
-      hint: "check the path",
-      cause: error,
-    });
+    throw new UsageError(
+      "usage.path",
+      `cannot copy ${path}: ${systemCode(error) ?? "it cannot be read"}`,
+      {
+        hint: "check the path",
+        cause: error,
+      },
+    );
   }
 }
 
@@ -137,7 +175,8 @@ async function hostTarget(dst: string, name: string | undefined): Promise<string
   const info = await kindOf(path);
   if (info === "directory") return name === undefined ? path : join(path, name);
   if (info === "missing" && dst.endsWith("/")) throw targetError(dst, "it does not exist");
-  if ((await kindOf(dirname(path))) !== "directory") throw targetError(dst, "its directory does not exist");
+  if ((await kindOf(dirname(path))) !== "directory")
+    throw targetError(dst, "its directory does not exist");
   return path;
 }
 

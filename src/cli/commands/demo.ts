@@ -1,6 +1,7 @@
 /** `demo`: a bottle at work, without account or internet. */
-import { createExec } from "../../process/spawn.ts";
+
 import { createKillSet, installKillSet } from "../../process/kill-set.ts";
+import { createExec } from "../../process/spawn.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import { statusOf } from "../exit.ts";
 import { flagText, isSet } from "../flags/read.ts";

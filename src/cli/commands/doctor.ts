@@ -1,8 +1,8 @@
 /** `doctor`: looks at the machine and says what works, what is missing and how to get it. Changes nothing. */
 import { EXIT_STATUS } from "../../base/error-codes.ts";
+import { type Check, checkMachine } from "../checks.ts";
 import { cleanLine } from "../clean-text.ts";
 import type { Command, CommandIo } from "../command.ts";
-import { type Check, checkMachine } from "../checks.ts";
 import { isSet } from "../flags/read.ts";
 import type { Palette } from "../output.ts";
 import { VERSION } from "../version.ts";
@@ -40,9 +40,14 @@ function printChecks(checks: readonly Check[], isUsable: boolean, { output }: Co
     for (const [key, value] of Object.entries(details)) {
       output.print(color.dim(`${" ".repeat(width + 7)}${key}: ${cleanLine(value)}`));
     }
-    if (hint !== undefined) output.print(`${" ".repeat(width + 7)}${color.yellow(cleanLine(hint))}`);
+    if (hint !== undefined)
+      output.print(`${" ".repeat(width + 7)}${color.yellow(cleanLine(hint))}`);
   }
-  output.print(isUsable ? color.green("bottles can be started here") : color.red("no backend works on this machine"));
+  output.print(
+    isUsable
+      ? color.green("bottles can be started here")
+      : color.red("no backend works on this machine"),
+  );
 }
 
 function mark(state: Check["state"], color: Palette): string {

@@ -1,12 +1,15 @@
 /** `exec`: runs one more program in a running bottle, on our pipes. */
 import { UsageError } from "../../base/errors.ts";
 import type { BottleConnection, Session } from "../../index.ts";
+import { cleanLine } from "../clean-text.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import { connectTo } from "../connection.ts";
 import { notExecutableStatus, statusOf } from "../exit.ts";
 import { flagList, flagText, isSet } from "../flags/read.ts";
 import { pipeSession } from "../pipe-session.ts";
 
+/** As shells answer for a program that does not exist. */
+const NOT_FOUND = 127;
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*=/;
 
 /** The command `exec`. */
@@ -27,12 +30,20 @@ export const execCommand: Command = {
       isRepeatable: true,
       summary: "variable for this program",
     },
-    { name: "no-stdin", short: "n", summary: "give it no input; needed in loops and in the background" },
+    {
+      name: "no-stdin",
+      short: "n",
+      summary: "give it no input; needed in loops and in the background",
+    },
   ],
   examples: [
-    { command: "bot-bottle exec claude-x1y2z -- git status", explanation: "look at the agent's work" },
     {
-      command: "bot-bottle exec claude-x1y2z --cwd /home/node/workspace -- sh -c 'tar c .' > work.tar",
+      command: "bot-bottle exec claude-x1y2z -- git status",
+      explanation: "look at the agent's work",
+    },
+    {
+      command:
+        "bot-bottle exec claude-x1y2z --cwd /home/node/workspace -- sh -c 'tar c .' > work.tar",
       explanation: "bytes pass through untouched",
     },
   ],
@@ -43,9 +54,13 @@ async function runExec(parsed: ParsedArgs, io: CommandIo): Promise<number> {
   const [slug = ""] = parsed.args;
   const argv = parsed.rest ?? [];
   if (argv.length === 0) {
-    throw new UsageError("usage.invalid", 'exec has nothing to run; "--" and a program are expected', {
-      hint: `bot-bottle exec ${slug} -- ls`,
-    });
+    throw new UsageError(
+      "usage.invalid",
+      'exec has nothing to run; "--" and a program are expected',
+      {
+        hint: `bot-bottle exec ${slug} -- ls`,
+      },
+    );
   }
   const env = parseVariables(flagList(parsed.flags, "env"));
   await using connection = await connectTo(slug, io);
@@ -54,7 +69,8 @@ async function runExec(parsed: ParsedArgs, io: CommandIo): Promise<number> {
     ...withCwd(flagText(parsed.flags, "cwd")),
   });
   if (typeof session === "number") {
-    io.output.error(`bot-bottle: "${argv[0]}" cannot be executed in the bottle`);
+    const why = session === NOT_FOUND ? "was not found" : "cannot be executed";
+    io.output.error(`bot-bottle: "${cleanLine(argv[0] ?? "")}" ${why} in the bottle`);
     return session;
   }
   return statusOf(await pipeSession(session, { hasStdin: !isSet(parsed.flags, "no-stdin") }));

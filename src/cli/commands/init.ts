@@ -1,6 +1,13 @@
 /** `init`: writes a first bottle and agent for a provider, and says what comes next. */
 import { UsageError } from "../../base/errors.ts";
-import { isName, isVariable, PRESET_NAMES, type Preset, presetNamed, providerNamed } from "../../index.ts";
+import {
+  isName,
+  isVariable,
+  PRESET_NAMES,
+  type Preset,
+  presetNamed,
+  providerNamed,
+} from "../../index.ts";
 import { askLine, askYesNo, hasTerminal } from "../ask.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import { flagText, isSet } from "../flags/read.ts";
@@ -26,7 +33,10 @@ export const initCommand: Command = {
     { name: "json", summary: "print the files and the next command as JSON" },
   ],
   examples: [
-    { command: "bot-bottle init claude --yes", explanation: "Claude Code with CLAUDE_CODE_OAUTH_TOKEN" },
+    {
+      command: "bot-bottle init claude --yes",
+      explanation: "Claude Code with CLAUDE_CODE_OAUTH_TOKEN",
+    },
     {
       command: 'bot-bottle init command --name tests --yes -- sh -c "make test"',
       explanation: "a program that reaches nothing",
@@ -40,12 +50,18 @@ async function runInit(parsed: ParsedArgs, io: CommandIo): Promise<number> {
   const [provider = ""] = parsed.args;
   const name = flagText(flags, "name") ?? provider;
   if (!isName(name)) {
-    throw new UsageError("usage.invalid", `--name "${name}" is not a name; a lower-case letter, then letters, digits or hyphens are expected`);
+    throw new UsageError(
+      "usage.invalid",
+      `--name "${name}" is not a name; a lower-case letter, then letters, digits or hyphens are expected`,
+    );
   }
   const canAsk = !isSet(flags, "yes") && !isSet(flags, "json") && hasTerminal();
   const choices = { name, token: flagText(flags, "token"), argv: parsed.rest, canAsk };
   const { preset, variable } = await choosePreset(provider, choices, io);
-  if (canAsk && !(await askYesNo(`Write bottle and agent "${name}" to ${io.env.home.home}?`, io.signal))) {
+  if (
+    canAsk &&
+    !(await askYesNo(`Write bottle and agent "${name}" to ${io.env.home.home}?`, io.signal))
+  ) {
     io.output.note("nothing was written");
     return 0;
   }
@@ -75,13 +91,24 @@ interface Chosen {
 async function choosePreset(provider: string, choices: Choices, io: CommandIo): Promise<Chosen> {
   const { name, token, argv } = choices;
   if (provider === "command") {
-    if (token !== undefined) throw new UsageError("usage.invalid", "--token is for a coding agent; a command has no credential");
-    return { preset: commandPreset(argv === undefined || argv.length === 0 ? DEFAULT_ARGV : argv, name), variable: undefined };
+    if (token !== undefined)
+      throw new UsageError(
+        "usage.invalid",
+        "--token is for a coding agent; a command has no credential",
+      );
+    return {
+      preset: commandPreset(argv === undefined || argv.length === 0 ? DEFAULT_ARGV : argv, name),
+      variable: undefined,
+    };
   }
   if (argv !== undefined) {
-    throw new UsageError("usage.invalid", `${provider} brings its own program; nothing is expected after "--"`, {
-      hint: "use bot-bottle init command for another program",
-    });
+    throw new UsageError(
+      "usage.invalid",
+      `${provider} brings its own program; nothing is expected after "--"`,
+      {
+        hint: "use bot-bottle init command for another program",
+      },
+    );
   }
   const variable = await chooseVariable(provider, choices, io);
   const preset = presetNamed(provider, { name, tokenVariable: variable });
@@ -89,19 +116,38 @@ async function choosePreset(provider: string, choices: Choices, io: CommandIo): 
   throw new UsageError("usage.invalid", `there is no preset for "${provider}"`);
 }
 
-async function chooseVariable(provider: string, { token, canAsk }: Choices, io: CommandIo): Promise<string | undefined> {
+async function chooseVariable(
+  provider: string,
+  { token, canAsk }: Choices,
+  io: CommandIo,
+): Promise<string | undefined> {
   const usual = providerNamed(provider)?.defaultTokenVariable;
-  const asked = token === undefined && canAsk ? await askLine(`Host variable that holds the credential [${usual}]: `, io.signal) : "";
+  const asked =
+    token === undefined && canAsk
+      ? await askLine(`Host variable that holds the credential [${usual}]: `, io.signal)
+      : "";
   const variable = token ?? (asked.trim() === "" ? usual : asked.trim());
   if (variable === undefined || isVariable(variable)) return variable;
   // Not quoted: an operator may have pasted the credential itself.
-  throw new UsageError("usage.invalid", "that is not a variable's name; letters, digits and underscores are expected", {
-    hint: "give the name of the variable, never the credential itself",
-  });
+  throw new UsageError(
+    "usage.invalid",
+    "that is not a variable's name; letters, digits and underscores are expected",
+    {
+      hint: "give the name of the variable, never the credential itself",
+    },
+  );
 }
 
-function nextCommands(name: string, provider: string, variable: string | undefined, { env }: CommandIo): readonly string[] {
+function nextCommands(
+  name: string,
+  provider: string,
+  variable: string | undefined,
+  { env }: CommandIo,
+): readonly string[] {
   const isMissing = variable !== undefined && (env.all[variable] ?? "") === "";
-  const start = provider === "command" ? `bot-bottle start ${name} --headless` : `bot-bottle start ${name} --cwd`;
+  const start =
+    provider === "command"
+      ? `bot-bottle start ${name} --headless`
+      : `bot-bottle start ${name} --cwd`;
   return [...(isMissing ? [`export ${variable}=…`] : []), start];
 }

@@ -1,6 +1,12 @@
 /** `list`: the agents that can be started, or the bottles that exist. */
 import { messageOf } from "../../base/errors.ts";
-import { type ListedBottle, listBottles, listManifest, loadManifest, type ManifestEntry } from "../../index.ts";
+import {
+  type ListedBottle,
+  listBottles,
+  listManifest,
+  loadManifest,
+  type ManifestEntry,
+} from "../../index.ts";
 import { cleanLine } from "../clean-text.ts";
 import { renderColumns } from "../columns.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
@@ -73,7 +79,14 @@ async function describeAgent(
 ): Promise<ListedAgent> {
   try {
     const { bottle } = await loadManifest({ ...env, agentName: name, bottleNames: [] });
-    return { name, origin, file, bottles: bottle.names, provider: bottle.provider.template, problem: undefined };
+    return {
+      name,
+      origin,
+      file,
+      bottles: bottle.names,
+      provider: bottle.provider.template,
+      problem: undefined,
+    };
   } catch (error) {
     return { name, origin, file, bottles: [], provider: undefined, problem: messageOf(error) };
   }
@@ -111,7 +124,8 @@ function printAgents(
   for (const [index, line] of renderColumns(rows).entries()) {
     output.print(agents[index]?.problem === undefined ? line : color.red(line));
   }
-  if (agents.length === 0) output.note("no agents yet; write a first one: bot-bottle init claude --yes");
+  if (agents.length === 0)
+    output.note("no agents yet; write a first one: bot-bottle init claude --yes");
   for (const warning of warnings) output.note(color.yellow(`note: ${cleanLine(warning)}`));
 }
 

@@ -1,7 +1,7 @@
 /** `logs`: what the parts of a bottle wrote. The agent's and the guest's lines are hostile text: a terminal gets them escaped. */
 import { join } from "node:path";
-import { isatty } from "node:tty";
 import { StringDecoder } from "node:string_decoder";
+import { isatty } from "node:tty";
 import { UsageError } from "../../base/errors.ts";
 import { parseBottleId } from "../../base/ids.ts";
 import { LineSplitter } from "../../base/lines.ts";
@@ -9,6 +9,7 @@ import { bottlePaths } from "../../base/paths.ts";
 import { type HomePaths, type ListedBottle, listBottles } from "../../index.ts";
 import { cleanText } from "../clean-text.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
+import { endedStatus } from "../exit.ts";
 import { flagText, isSet } from "../flags/read.ts";
 import { type FollowOptions, followFile } from "../follow-file.ts";
 import { findBottle } from "../slugs.ts";
@@ -28,11 +29,19 @@ export const logsCommand: Command = {
   args: [{ name: "slug", summary: "bottle, or a beginning of its name", completes: "bottle" }],
   flags: [
     { name: "follow", short: "f", summary: "go on until the bottle ends" },
-    { name: "part", value: "part", choices: PARTS, summary: "one part only, its lines as they are" },
+    {
+      name: "part",
+      value: "part",
+      choices: PARTS,
+      summary: "one part only, its lines as they are",
+    },
     { name: "json", summary: "print each line as JSON: part, line" },
   ],
   examples: [
-    { command: "bot-bottle logs claude-x1y2z --part agent", explanation: "what a detached agent printed" },
+    {
+      command: "bot-bottle logs claude-x1y2z --part agent",
+      explanation: "what a detached agent printed",
+    },
     { command: "bot-bottle logs claude-x1y2z --follow", explanation: "all parts, as they write" },
   ],
   run: runLogs,
@@ -49,7 +58,11 @@ async function runLogs({ args, flags }: ParsedArgs, io: CommandIo): Promise<numb
     ? [await copyRaw(join(logs, `${part}.log`), options, io)]
     : await Promise.all(
         (part === undefined ? PARTS : [part]).map((name) =>
-          copyLines(join(logs, `${name}.log`), options, writerOf(name, part === undefined, flags, io)),
+          copyLines(
+            join(logs, `${name}.log`),
+            options,
+            writerOf(name, part === undefined, flags, io),
+          ),
         ),
       );
   if (part !== undefined && counts[0] === 0 && !isSet(flags, "follow")) {
@@ -57,7 +70,7 @@ async function runLogs({ args, flags }: ParsedArgs, io: CommandIo): Promise<numb
       hint: `bot-bottle logs ${bottle.slug}`,
     });
   }
-  return 0;
+  return endedStatus(io.signal);
 }
 
 /** A log is over when its bottle is; a pause in between lets the last lines come. */
@@ -71,7 +84,11 @@ function followOptions(home: HomePaths, { slug }: ListedBottle, io: CommandIo): 
 }
 
 /** Returns the number of bytes. */
-async function copyRaw(file: string, options: FollowOptions, { output }: CommandIo): Promise<number> {
+async function copyRaw(
+  file: string,
+  options: FollowOptions,
+  { output }: CommandIo,
+): Promise<number> {
   let count = 0;
   for await (const chunk of followFile(file, options)) {
     count += chunk.length;

@@ -8,7 +8,10 @@ import { eventsJsonSchema } from "../events-schema.ts";
 const SCHEMAS = {
   bottle: bottleJsonSchema,
   agent: agentJsonSchema,
-  audit: () => ({ title: "One line of bot-bottle audit show --json", ...z.toJSONSchema(auditLineSchema) }),
+  audit: () => ({
+    title: "One line of bot-bottle audit show --json",
+    ...z.toJSONSchema(auditLineSchema),
+  }),
   events: eventsJsonSchema,
 } as const;
 type SchemaName = keyof typeof SCHEMAS;

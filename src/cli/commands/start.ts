@@ -1,19 +1,23 @@
 /** `start`: boots a bottle for an agent and runs it on the operator's terminal or pipes. This process owns the bottle. */
-import type { BottlePlan, PlannedStart, StartOptions } from "../../index.ts";
 import {
   BACKEND_NAMES,
   type BackendName,
+  type BottlePlan,
   LaunchError,
+  type PlannedStart,
+  type PlanRequest,
   planStart,
   resolveSecrets,
+  type StartOptions,
   UsageError,
 } from "../../index.ts";
 import { createExec } from "../../process/spawn.ts";
-import type { Command, CommandIo, ParsedArgs } from "../command.ts";
-import { flagList, flagText, isSet } from "../flags/read.ts";
 import { askSecret, askYesNo, hasTerminal } from "../ask.ts";
-import { confirmTrust } from "../confirm-trust.ts";
+import type { Command, CommandIo, ParsedArgs } from "../command.ts";
+import { confirmOnTerminal } from "../confirm-trust.ts";
 import { detach } from "../detach.ts";
+import { flagList, flagText, isSet } from "../flags/read.ts";
+import { offerInit } from "../offer-init.ts";
 import { describePlan, renderPreflight } from "../preflight.ts";
 import { runBottle } from "../run-bottle.ts";
 
@@ -83,7 +87,8 @@ async function runStart(parsed: ParsedArgs, io: CommandIo): Promise<number> {
   const isHeadless = isSet(flags, "headless");
   const request = startOptions(parsed, io);
   const bottles = flagList(flags, "bottle");
-  const planned = await planStart({
+  const confirm = confirmOnTerminal(io, { isHeadless, isYes: isSet(flags, "yes") });
+  const planRequest: PlanRequest = {
     home: io.env.home,
     userHome: io.env.userHome,
     cwd: io.env.cwd,
@@ -92,13 +97,9 @@ async function runStart(parsed: ParsedArgs, io: CommandIo): Promise<number> {
     bottles,
     options: request,
     hasTerminal: hasTerminal(),
-  });
-  await confirmTrust(planned.manifest, {
-    io,
-    isHeadless,
-    namedBottles: bottles,
-    isYes: isSet(flags, "yes"),
-  });
+    ...(confirm === undefined ? {} : { confirm }),
+  };
+  const planned = await planOrOfferInit(planRequest, isHeadless, io);
   if (isSet(flags, "dry-run") || io.env.isDryRun)
     return printPlan(planned.plan, io, isSet(flags, "json"));
   if (isSet(flags, "detach") && !isHeadless) {
@@ -111,6 +112,20 @@ async function runStart(parsed: ParsedArgs, io: CommandIo): Promise<number> {
     );
   }
   return confirmAndRun(planned, parsed, io);
+}
+
+/** On a fresh machine there is no agent yet: a terminal is offered a first one, anybody else is told how to get it. */
+async function planOrOfferInit(
+  request: PlanRequest,
+  isHeadless: boolean,
+  io: CommandIo,
+): Promise<PlannedStart> {
+  try {
+    return await planStart(request);
+  } catch (error) {
+    await offerInit(error, request.agent, { io, canAsk: !isHeadless });
+  }
+  return planStart(request);
 }
 
 function startOptions({ flags, rest }: ParsedArgs, io: CommandIo): StartOptions {
@@ -170,11 +185,11 @@ async function confirmAndRun(
   const secrets = await resolveSecrets(plan.secrets, {
     exec: createExec(),
     env: io.env.all,
-    prompt: isHeadless || !hasTerminal() ? undefined : askSecret,
+    prompt: isHeadless || !hasTerminal() ? undefined : (message) => askSecret(message, io.signal),
   });
   if (!isHeadless) {
     io.output.note(renderPreflight(plan, io.output.color));
-    if (!isSet(flags, "yes") && !(await askYesNo("Start this bottle?"))) {
+    if (!isSet(flags, "yes") && !(await askYesNo("Start this bottle?", io.signal))) {
       throw new LaunchError("launch.declined", "not started: the answer was no");
     }
   }

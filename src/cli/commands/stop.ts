@@ -1,11 +1,12 @@
 /** `stop`: ends running bottles and says what became of the work. */
+
+import { join } from "node:path";
+import { systemClock } from "../../base/clock.ts";
 import { BottleError, LaunchError, UsageError } from "../../base/errors.ts";
 import { parseBottleId } from "../../base/ids.ts";
 import { connectBottle, type HomePaths, type ListedBottle, listBottles } from "../../index.ts";
-import { readRecord } from "../../protocol/record.ts";
 import { isAlive, killIfSame } from "../../process/identity.ts";
-import { systemClock } from "../../base/clock.ts";
-import { join } from "node:path";
+import { readRecord } from "../../protocol/record.ts";
 import { bringBackCommand } from "../bring-back.ts";
 import { cleanText } from "../clean-text.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
@@ -60,13 +61,19 @@ async function runStop(parsed: ParsedArgs, io: CommandIo): Promise<number> {
   if (isSet(parsed.flags, "json")) io.output.json({ stopped });
   else for (const bottle of stopped) tell(bottle, io);
   if (chosen.length === 0) io.output.note("nothing is running");
-  const failures = outcomes.flatMap((it) => (it.status === "rejected" ? [it.reason as unknown] : []));
+  const failures = outcomes.flatMap((it) =>
+    it.status === "rejected" ? [it.reason as unknown] : [],
+  );
   if (failures.length > 0) throw failureOf(failures);
   return 0;
 }
 
-function choose(bottles: readonly ListedBottle[], { args, flags }: ParsedArgs): readonly ListedBottle[] {
-  const isActive = ({ status }: ListedBottle): boolean => status === "running" || status === "launching";
+function choose(
+  bottles: readonly ListedBottle[],
+  { args, flags }: ParsedArgs,
+): readonly ListedBottle[] {
+  const isActive = ({ status }: ListedBottle): boolean =>
+    status === "running" || status === "launching";
   if (isSet(flags, "all")) {
     if (args.length === 0) return bottles.filter(isActive);
     throw new UsageError("usage.invalid", "--all goes without names");
@@ -81,9 +88,13 @@ function choose(bottles: readonly ListedBottle[], { args, flags }: ParsedArgs): 
   const chosen = bottles.filter((bottle) => wanted.has(bottle.slug));
   const idle = chosen.find((bottle) => !isActive(bottle));
   if (idle === undefined) return chosen;
-  throw new UsageError("usage.not-running", `bottle ${idle.slug} is not running: it is ${idle.status}`, {
-    hint: idle.status === "dead" ? "run bot-bottle cleanup" : "run bot-bottle list active",
-  });
+  throw new UsageError(
+    "usage.not-running",
+    `bottle ${idle.slug} is not running: it is ${idle.status}`,
+    {
+      hint: idle.status === "dead" ? "run bot-bottle cleanup" : "run bot-bottle list active",
+    },
+  );
 }
 
 async function stopOne(home: HomePaths, { slug, status }: ListedBottle): Promise<Stopped> {
@@ -121,9 +132,13 @@ async function waitUntilEnded(stateDir: string, slug: string): Promise<void> {
     if (record === undefined || record.owner === null) return;
     if (!isAlive({ pid: record.owner.pid, startTime: record.owner.start_time })) return;
     if (systemClock.monotonic() > until) {
-      throw new LaunchError("launch.backend", `bottle ${slug} did not end within ${TERMINATE_MS / 1000} s`, {
-        hint: `kill its owner (pid ${record.owner.pid}), then run bot-bottle cleanup`,
-      });
+      throw new LaunchError(
+        "launch.backend",
+        `bottle ${slug} did not end within ${TERMINATE_MS / 1000} s`,
+        {
+          hint: `kill its owner (pid ${record.owner.pid}), then run bot-bottle cleanup`,
+        },
+      );
     }
     await systemClock.sleep(POLL_MS);
   }
@@ -140,8 +155,12 @@ function tell({ slug, kept, bring_back }: Stopped, { output }: CommandIo): void 
 function failureOf(failures: readonly unknown[]): unknown {
   const [first] = failures;
   if (failures.length === 1 || !(first instanceof Error)) return first;
-  return new LaunchError("launch.backend", `${failures.length} bottles were not stopped: ${first.message}`, {
-    hint: "run bot-bottle list active",
-    cause: first,
-  });
+  return new LaunchError(
+    "launch.backend",
+    `${failures.length} bottles were not stopped: ${first.message}`,
+    {
+      hint: "run bot-bottle list active",
+      cause: first,
+    },
+  );
 }

@@ -43,14 +43,21 @@ export function createState(config: EgressConfig, secrets: Secrets, clock: Clock
     if (value !== "" && renderCredential(auth.carrier, value) !== undefined) continue;
     throw new ProtocolError("protocol.message", `${rule}: the value of ${auth.slot} cannot stand in a header`);
   }
+  // Compiling tables takes longer than all of the rest, and nothing needs them before the door accepts.
+  const scanPolicy = once(() => ({
+    detectors: searched.length === 0 ? [] : [compileKnownSecrets(searched).detector],
+    placeholders: config.placeholders.map((it) => it.value),
+  }));
+  const echoes = once(() => (tokens.length === 0 ? undefined : compileKnownSecrets(tokens)));
   return {
     config,
     proxy: config.upstreamProxy === undefined ? undefined : parseProxyAddress(config.upstreamProxy),
-    scanPolicy: {
-      detectors: searched.length === 0 ? [] : [compileKnownSecrets(searched).detector],
-      placeholders: config.placeholders.map((it) => it.value),
+    get scanPolicy() {
+      return scanPolicy();
     },
-    echoes: tokens.length === 0 ? undefined : compileKnownSecrets(tokens),
+    get echoes() {
+      return echoes();
+    },
     secrets,
     leaves: once(() => createLeafCache({ certificatePem: config.caCertificate, caKey, clock })),
     trust: once(() => createUpstreamContext(config.upstreamCa)),
@@ -60,6 +67,8 @@ export function createState(config: EgressConfig, secrets: Secrets, clock: Clock
 
 /** Loads what was put off at the start, so that faults show and the first request does not wait. */
 export function warmState(state: EgressState): void {
+  void state.scanPolicy;
+  void state.echoes;
   state.leaves();
   state.trust();
 }

@@ -12,8 +12,8 @@ import { http } from "./node-http.ts";
 export const MAX_SOCKETS_PER_AUTHORITY = 64;
 /** Connections of one bottle in all. */
 export const MAX_SOCKETS = 256;
-/** Idle connections that are kept per authority. */
-const MAX_IDLE_PER_AUTHORITY = 8;
+/** Idle connections that are kept per authority: all of a burst, because opening one costs ten times a request. */
+const MAX_IDLE_PER_AUTHORITY = MAX_SOCKETS_PER_AUTHORITY;
 /** Time an idle connection is kept: below the 60 s of common load balancers. */
 const IDLE_TIMEOUT_MS = 30_000;
 

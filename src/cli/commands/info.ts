@@ -1,0 +1,84 @@
+/** `info`: an agent as its files describe it, or a bottle as its record and its owner do. */
+
+import { ManifestError, UsageError } from "../../base/errors.ts";
+import { listBottles, listManifest } from "../../index.ts";
+import type { Command, CommandIo, ParsedArgs } from "../command.ts";
+import { describeAgent, renderAgent } from "../describe-agent.ts";
+import { describeBottleInfo, renderBottle } from "../describe-bottle.ts";
+import { flagList, isSet } from "../flags/read.ts";
+import { nearest } from "../nearest.ts";
+import { matchSlug } from "../slugs.ts";
+
+/** The command `info`. */
+export const infoCommand: Command = {
+  name: "info",
+  summary: "show an agent or a bottle in detail",
+  description:
+    "An agent: its bottle, variables by name, skills, prompt, commit identity and what it may reach. A bottle: its status, paths, what holds its limits, and how to bring the work back. A bottle's name wins over an agent's.",
+  isInterruptible: true,
+  args: [
+    {
+      name: "name",
+      summary: "agent, bottle, or a beginning of a bottle's name",
+      completes: "agent",
+    },
+  ],
+  flags: [
+    {
+      name: "bottle",
+      value: "name",
+      isRepeatable: true,
+      summary: "an agent's bottle file instead of its own",
+    },
+    { name: "json", summary: "print it as JSON" },
+  ],
+  examples: [
+    { command: "bot-bottle info claude", explanation: "what the agent would get" },
+    { command: "bot-bottle info claude-x1y2z --json", explanation: "a bottle for scripts" },
+  ],
+  run: runInfo,
+};
+
+async function runInfo({ args, flags }: ParsedArgs, io: CommandIo): Promise<number> {
+  const { env, output } = io;
+  const subject = await resolveSubject(args[0] ?? "", io);
+  if (subject.kind === "bottle") {
+    const info = await describeBottleInfo(env.home, subject.name);
+    if (isSet(flags, "json")) output.json(info);
+    else output.print(renderBottle(info, output.color));
+    return 0;
+  }
+  const info = await describeAgent(subject.name, flagList(flags, "bottle"), env);
+  if (isSet(flags, "json")) output.json(info);
+  else output.print(renderAgent(info, output.color));
+  return 0;
+}
+
+interface Subject {
+  readonly kind: "agent" | "bottle";
+  readonly name: string;
+}
+
+/** Exact names first, a bottle's before an agent's; then a beginning of a bottle's name. */
+async function resolveSubject(text: string, { env }: CommandIo): Promise<Subject> {
+  const slugs = (await listBottles(env.home)).map((bottle) => bottle.slug);
+  if (slugs.includes(text)) return { kind: "bottle", name: text };
+  const { agents } = await listManifest(env.home, env.cwd, env.userHome);
+  const names = agents.map((agent) => agent.name);
+  if (names.includes(text)) return { kind: "agent", name: text };
+  try {
+    return { kind: "bottle", name: matchSlug(text, slugs) };
+  } catch (error) {
+    if (!(error instanceof UsageError) || error.code === "usage.ambiguous-bottle") throw error;
+    const close = nearest(text, [...names, ...slugs]);
+    const advice = close === undefined ? "" : `; did you mean ${close}`;
+    throw new ManifestError(
+      "manifest.unknown-agent",
+      `no agent and no bottle is called "${text}"${advice}`,
+      {
+        hint: names.length === 0 ? "bot-bottle init claude --yes" : "run bot-bottle list",
+        cause: error,
+      },
+    );
+  }
+}

@@ -1,0 +1,79 @@
+/** What completion has to know of the commands, taken from their declarations. */
+import type { ArgumentSpec, Command, FlagSpec } from "./command.ts";
+
+/** One command for a completion script. */
+export interface CompletedCommand {
+  readonly name: string;
+  readonly summary: string;
+  readonly flags: readonly CompletedFlag[];
+  readonly args: readonly CompletedArgument[];
+}
+
+/** One flag; `--help` is among them. */
+export interface CompletedFlag {
+  readonly name: string;
+  readonly short: string | undefined;
+  readonly summary: string;
+  readonly isRepeatable: boolean;
+  /** Undefined: a switch. */
+  readonly value: Values | undefined;
+}
+
+/** One positional argument. */
+export interface CompletedArgument {
+  readonly name: string;
+  readonly isVariadic: boolean;
+  readonly values: Values;
+}
+
+/** What may stand there: fixed words, names asked for at the key press, or files. */
+export type Values =
+  | { readonly kind: "words"; readonly words: readonly string[] }
+  | { readonly kind: "names"; readonly of: "agent" | "bottle" | "audit" }
+  | { readonly kind: "files" }
+  | { readonly kind: "text" };
+
+/** Makes the model. */
+export function completedCommands(commands: readonly Command[]): readonly CompletedCommand[] {
+  return commands.map((command) => ({
+    name: command.name,
+    summary: command.summary,
+    flags: [...command.flags.map(completedFlag), HELP],
+    args: command.args.map((arg) => ({
+      name: arg.name,
+      isVariadic: arg.isVariadic === true,
+      values: argumentValues(command.name, arg),
+    })),
+  }));
+}
+
+const HELP: CompletedFlag = {
+  name: "help",
+  short: "h",
+  summary: "show this help",
+  isRepeatable: false,
+  value: undefined,
+};
+
+function completedFlag(flag: FlagSpec): CompletedFlag {
+  return {
+    name: flag.name,
+    short: flag.short,
+    summary: flag.summary,
+    isRepeatable: flag.isRepeatable === true,
+    value: flag.value === undefined ? undefined : flagValues(flag),
+  };
+}
+
+function flagValues({ value, choices }: FlagSpec): Values {
+  if (choices !== undefined) return { kind: "words", words: choices };
+  return value === "file" ? { kind: "files" } : { kind: "text" };
+}
+
+function argumentValues(command: string, { choices, completes }: ArgumentSpec): Values {
+  if (choices !== undefined) return { kind: "words", words: choices };
+  if (completes === "file") return { kind: "files" };
+  if (completes === undefined) return { kind: "text" };
+  // The log of a bottle outlives its state.
+  return { kind: "names", of: command === "audit" ? "audit" : completes };
+}
