@@ -2,6 +2,7 @@
 // `--check` writes nothing and fails when one is not current. A new generated file is one line in GENERATORS.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { renderCliPage } from "../src/cli/render-docs.ts";
 import { agentJsonSchema, bottleJsonSchema } from "../src/manifest/json-schema.ts";
 import { renderErrorsPage } from "./generate/errors-page.ts";
 import { renderManifestPage } from "./generate/manifest-page.ts";
@@ -11,11 +12,13 @@ type Generator = { readonly file: string; readonly render: () => string };
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
+const cliPage = await renderCliPage();
 const GENERATORS: readonly Generator[] = [
   { file: "schema/bottle.schema.json", render: () => json(bottleJsonSchema()) },
   { file: "schema/agent.schema.json", render: () => json(agentJsonSchema()) },
   { file: "docs/manifest.md", render: renderManifestPage },
   { file: "docs/errors.md", render: renderErrorsPage },
+  { file: "docs/cli.md", render: () => cliPage },
 ];
 
 const root = join(import.meta.dirname, "..");

@@ -49,6 +49,7 @@ export { type BottleConnection, connectBottle } from "./bottle/connect.ts";
 export { type BottleEvent, EventHub } from "./bottle/events.ts";
 export type { ExecResult } from "./bottle/exec-result.ts";
 export { locateAgent } from "./bottle/facts.ts";
+export { GUEST_HOME, GUEST_WORKSPACE } from "./bottle/guest-paths.ts";
 export { type ListedBottle, listBottles } from "./bottle/list.ts";
 export { type Owner, openOwner } from "./bottle/owner.ts";
 export type { BottlePlan, Facts, StartOptions } from "./bottle/plan.ts";
@@ -59,7 +60,7 @@ export {
   reap,
   removeOrphanRun,
 } from "./bottle/reap.ts";
-export { GUEST_HOME, GUEST_WORKSPACE, resolvePlan } from "./bottle/resolve-plan.ts";
+export { resolvePlan } from "./bottle/resolve-plan.ts";
 export { resolveSecrets } from "./bottle/secrets.ts";
 export {
   type OpenOptions,

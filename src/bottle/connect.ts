@@ -18,6 +18,10 @@ const ANSWER_MS = 5_000;
 /** Time for a bottle to end after it was told to: guest and bundle have their graces. */
 const STOP_MS = 60_000;
 
+/** Asks the owner for the directory that the agent works in. */
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the empty path has this one meaning on the control socket
+const AGENT_CWD = "" as GuestPath;
+
 /** What the owner knows that the record does not. */
 export type OwnerState = Omit<Extract<ControlReport, { kind: "state" }>, "kind">;
 
@@ -69,11 +73,10 @@ function sessionOptions(
   argv: readonly string[],
   { env = {}, cwd }: ExecThroughOwnerOptions,
 ): SessionOptions {
-  // An empty cwd asks the owner for the agent's.
   return {
     argv,
     env,
-    cwd: cwd === undefined ? ("" as GuestPath) : parseGuestPath(cwd),
+    cwd: cwd === undefined ? AGENT_CWD : parseGuestPath(cwd),
     stdio: "pipe",
   };
 }

@@ -8,13 +8,13 @@ import type { BackendName } from "../backends/contract.ts";
 import { BugError, systemCode } from "../base/errors.ts";
 import { type HostPath, parseHostPath } from "../base/ids.ts";
 import type { HomePaths } from "../base/paths.ts";
-import { listRecords } from "../protocol/record.ts";
 import type { Manifest } from "../manifest/types.ts";
 import { terminalEnv } from "../process/env.ts";
-import { type LocatedProgram, locateProgram } from "../provision/program.ts";
+import { listRecords } from "../protocol/record.ts";
 import { providerNamed } from "../providers/registry.ts";
+import { type LocatedProgram, locateProgram } from "../provision/program.ts";
+import { GUEST_AGENTS } from "./guest-paths.ts";
 import type { Facts } from "./plan.ts";
-import { GUEST_AGENTS } from "./resolve-plan.ts";
 
 /** Host uids that guests run as when the owner is root: above every range that distributions hand out. */
 const FIRST_GUEST_UID = 2_000_000_000;

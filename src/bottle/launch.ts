@@ -12,8 +12,8 @@ import type { Secrets } from "../base/secret.ts";
 import type { BundleHandle, BundleHost } from "../bundle/contract.ts";
 import type { Exec, StdioEntry } from "../process/exec.ts";
 import { readOwner } from "../process/identity.ts";
-import type { CertificateAuthority } from "../tls/authority.ts";
 import { openAuditLog } from "../protocol/audit-log.ts";
+import type { CertificateAuthority } from "../tls/authority.ts";
 import { Bottle, type BottleParts } from "./bottle.ts";
 import { claimName, hostWriteError, openRunDirectory, type RecordKeeper } from "./claim.ts";
 import { EventHub } from "./events.ts";
@@ -83,7 +83,7 @@ export async function launch(plan: BottlePlan, options: LaunchOptions): Promise<
     onFailure: (failure) => ports.log.warn("teardown", { problem: describeTeardown([failure])[0] }),
   });
   await step("record");
-  const keeper = await claimName(plan, await readOwner(), ports.clock);
+  const keeper = await claimName(plan, readOwner(), ports.clock);
   const outcome = { isRunning: false };
   scope.defer("record", () =>
     closeRecord(plan, keeper, { clock: ports.clock, isAbandoned: !outcome.isRunning }),

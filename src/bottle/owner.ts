@@ -4,10 +4,11 @@
  */
 import { chmod } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
+import { constants } from "node:os";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Session } from "../backends/contract.ts";
-import { messageOf } from "../base/errors.ts";
+import { messageOf, ProtocolError } from "../base/errors.ts";
 import { parseGuestPath } from "../base/ids.ts";
 import { decodeArchive, encodeArchive } from "../protocol/archive.ts";
 import { type ControlOrder, type ControlReport, controlOrderSchema } from "../protocol/control.ts";
@@ -86,16 +87,10 @@ function serveOrder(
   order: ControlOrder,
   bottle: Bottle,
 ): ChannelHandlers<ControlOrder> {
-  switch (order.kind) {
-    case "exec":
-      return serveSession(channel, order, bottle);
-    case "copy-in":
-      return serveCopyIn(channel, order.root, bottle);
-    case "copy-out":
-      return serveCopyOut(channel, order.root, bottle);
-    default:
-      throw new Error(`a channel cannot begin with ${order.kind}`);
-  }
+  if (order.kind === "exec") return serveSession(channel, order, bottle);
+  if (order.kind === "copy-in") return serveCopyIn(channel, order.root, bottle);
+  if (order.kind === "copy-out") return serveCopyOut(channel, order.root, bottle);
+  throw new ProtocolError("protocol.message", `a channel cannot begin with ${order.kind}`);
 }
 
 type ExecOrder = Extract<ControlOrder, { kind: "exec" }>;
@@ -114,7 +109,7 @@ function serveSession(
   void runSession(channel, started, input);
   const kill = (signal: string): void =>
     void started.then(
-      (session) => session.kill(signal as NodeJS.Signals),
+      (session) => (isSignal(signal) ? session.kill(signal) : undefined),
       () => undefined,
     );
   return {
@@ -124,6 +119,10 @@ function serveSession(
     // The command is gone: nobody reads this session any more.
     onLost: () => kill("SIGKILL"),
   };
+}
+
+function isSignal(name: string): name is NodeJS.Signals {
+  return Object.hasOwn(constants.signals, name);
 }
 
 async function runSession(

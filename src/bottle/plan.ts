@@ -2,9 +2,10 @@
  * The plan of one bottle: everything that a launch will do, decided, serialisable, printable. Secret *names* only. Values
  * that exist only after an effect (CA fingerprint, ports) go into the launch's own values, never back into the plan.
  */
+
+import type { AttachmentKind, BackendName, GuestPlan, MountPlan } from "../backends/contract.ts";
 import type { BottleId, GuestPath, HostPath } from "../base/ids.ts";
 import type { BottlePaths, HomePaths } from "../base/paths.ts";
-import type { AttachmentKind, BackendName, GuestPlan, MountPlan } from "../backends/contract.ts";
 import type { BundlePlan } from "../bundle/contract.ts";
 import type { TokenRef } from "../manifest/types.ts";
 import type { EgressPolicy } from "../policy/egress.ts";

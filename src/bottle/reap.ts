@@ -4,10 +4,16 @@
  */
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Backend, BackendName, BackendPorts, GuestResources } from "../backends/contract.ts";
+import {
+  BACKEND_NAMES,
+  type Backend,
+  type BackendName,
+  type BackendPorts,
+  type GuestResources,
+} from "../backends/contract.ts";
 import { openBackend } from "../backends/registry.ts";
 import { systemCode } from "../base/errors.ts";
-import type { HostPath } from "../base/ids.ts";
+import { type HostPath, parseHostPath } from "../base/ids.ts";
 import { bottlePaths, type HomePaths } from "../base/paths.ts";
 import { isAlive, killIfSame, readOwner } from "../process/identity.ts";
 import {
@@ -96,7 +102,7 @@ export async function reap(
   if (id !== undefined) await rm(join(home.queue, id), { recursive: true, force: true });
   const work = id === undefined ? undefined : await findWork(bottlePaths(home, id, home.run));
   if (work === undefined || record === undefined || id === undefined)
-    return removeState(stateDir as HostPath);
+    return removeState(parseHostPath(stateDir));
   await preserve(bottlePaths(home, id, home.run).preserve, work);
   await writeRecord(stateDir, {
     ...record,
@@ -117,14 +123,19 @@ async function endProcesses(
   const self = readOwner();
   if (record.owner !== null && record.owner.boot_id !== self.boot_id) return;
   for (const ref of record.bundle)
-    await killIfSame({ pid: ref.pid, startTime: ref.start_time }, "SIGKILL");
+    killIfSame({ pid: ref.pid, startTime: ref.start_time }, "SIGKILL");
   const resources: GuestResources = {
     processes: record.guest.processes.map((ref) => ({ pid: ref.pid, startTime: ref.start_time })),
-    cgroups: record.guest.cgroups as HostPath[],
+    cgroups: record.guest.cgroups.map(parseHostPath),
     objects: record.guest.objects,
   };
-  const backend = given ?? (await openBackend(record.backend as BackendName));
+  const backend = given ?? (await openBackend(backendNamed(record.backend)));
   await backend.reap(resources, ports);
+}
+
+/** The backend of a record; an empty name is docker, as in the earlier system. */
+function backendNamed(name: string): BackendName {
+  return BACKEND_NAMES.find((known) => known === name) ?? "docker";
 }
 
 /** Removes a run directory that lies where ours lie: a record is only text, and must not name any directory for removal. */

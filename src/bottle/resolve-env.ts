@@ -30,8 +30,8 @@ export function agentEnvironment({
   routes,
   provider,
 }: EnvInput): Readonly<Record<string, string>> {
-  const literals = Object.entries(manifest.bottle.env).flatMap(([name, entry]) =>
-    entry.kind === "literal" ? [[name, entry.value]] : [],
+  const literals = Object.entries(manifest.bottle.env).flatMap(
+    ([name, entry]): [string, string][] => (entry.kind === "literal" ? [[name, entry.value]] : []),
   );
   return {
     LANG: "C.UTF-8",
@@ -46,7 +46,7 @@ export function agentEnvironment({
     ...caEnv(),
     ...provider.env,
     ...routes.placeholderEnv,
-    ...(Object.fromEntries(literals) as Record<string, string>),
+    ...Object.fromEntries(literals),
   };
 }
 

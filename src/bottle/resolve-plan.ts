@@ -2,7 +2,7 @@
  * Decides everything about a bottle: names, doors, policy, argv, environment, files. Pure and synchronous: what varies
  * comes in as facts. Holds secret names only. After it, no default is chosen and no path invented.
  */
-import type { BackendName, DoorPlan, MountPlan } from "../backends/contract.ts";
+import type { BackendName, DoorPlan } from "../backends/contract.ts";
 import { HostError, LaunchError, ManifestError, UsageError } from "../base/errors.ts";
 import {
   type BottleId,
@@ -10,6 +10,7 @@ import {
   type HostPath,
   parseBottleId,
   parseGuestPath,
+  parseHostPath,
   slugify,
 } from "../base/ids.ts";
 import { type BottlePaths, bottlePaths } from "../base/paths.ts";
@@ -20,31 +21,23 @@ import type { Provider, ProviderPlan } from "../providers/provider.ts";
 import { PROVIDER_NAMES, providerNamed } from "../providers/registry.ts";
 import { guestEtc } from "../provision/etc.ts";
 import { gitConfigFile } from "../provision/git-identity.ts";
+import { GUEST_HOME, GUEST_PROMPT, GUEST_WORKSPACE } from "./guest-paths.ts";
 import {
-  PLAN_VERSION,
   type AgentPlan,
   type BottlePlan,
   type Facts,
+  PLAN_VERSION,
   type SecretPlan,
   type StartOptions,
 } from "./plan.ts";
 import { agentEnvironment, environmentSecrets } from "./resolve-env.ts";
+import { resolveGuest } from "./resolve-guest.ts";
 import { type ResolvedRoutes, resolveRoutes, TokenSlots } from "./resolve-routes.ts";
+import { refuseUnenforced, resolveNotes } from "./unenforced.ts";
 
-export const GUEST_HOME: GuestPath = parseGuestPath("/home/node");
-export const GUEST_WORKSPACE: GuestPath = parseGuestPath("/home/node/workspace");
-export const GUEST_DOORS: GuestPath = parseGuestPath("/run/bot-bottle/doors");
-/** Directory of agents' programs that are bound from the host. */
-export const GUEST_AGENTS: GuestPath = parseGuestPath("/opt/agents");
-export const GUEST_PROMPT: GuestPath = parseGuestPath("/home/node/.bot-bottle-prompt.txt");
 /** Longest unix socket path that every system accepts is 103 bytes (macOS); the longest name below run is `/doors/proxy.sock`. */
 export const MAX_SOCKET_PATH = 100;
 const LONGEST_SOCKET_NAME = "/doors/supervise.sock".length;
-/** Size of each tmpfs of the guest. */
-export const DEFAULT_TMPFS_BYTES: number = 1024 ** 3;
-/** Processes and threads in the guest when the bottle says nothing: far above any build, far below a fork bomb. */
-export const DEFAULT_PROCESSES = 4096;
-
 /** Resolves a plan. Throws ManifestError, UsageError, HostError or LaunchError; touches nothing. */
 export function resolvePlan(manifest: Manifest, facts: Facts, options: StartOptions): BottlePlan {
   const { agent, bottle } = manifest;
@@ -54,24 +47,12 @@ export function resolvePlan(manifest: Manifest, facts: Facts, options: StartOpti
   const id = resolveId(agent.name, facts, options);
   const paths = bottlePaths(facts.home, id, resolveRunDirectory(facts));
   const workdir = options.copyCwd ? GUEST_WORKSPACE : GUEST_HOME;
-  const slots = new TokenSlots(facts.random.nonce);
-  const described = describeProvider(manifest, provider, { slots, workdir, label: options.label });
-  const routes = resolveRoutes({
-    bottle,
-    providerName: provider.name,
-    providerRoutes: described.routes,
-    allow: options.allow,
-    slots,
+  const { described, routes, secrets } = resolveGrants(manifest, {
+    provider,
+    facts,
+    options,
+    workdir,
   });
-  const secrets: readonly SecretPlan[] = [
-    ...routes.secrets,
-    ...environmentSecrets(bottle.env),
-    {
-      slot: "CANARY",
-      source: { kind: "generated", name: facts.random.canaryName },
-      guestVariable: facts.random.canaryName,
-    },
-  ];
   const doors = resolveDoors();
   const env = agentEnvironment({ manifest, facts, id, doors, routes, provider: described });
   const git = gitConfigFile(GUEST_HOME, { bottle: bottle.gitUser, agent: agent.gitUser });
@@ -114,6 +95,45 @@ export function resolvePlan(manifest: Manifest, facts: Facts, options: StartOpti
   };
 }
 
+interface GrantInput {
+  readonly provider: Provider;
+  readonly facts: Facts;
+  readonly options: StartOptions;
+  readonly workdir: GuestPath;
+}
+
+/** What the bottle may reach and which secrets that needs. */
+function resolveGrants(
+  manifest: Manifest,
+  input: GrantInput,
+): {
+  readonly described: ProviderPlan;
+  readonly routes: ResolvedRoutes;
+  readonly secrets: readonly SecretPlan[];
+} {
+  const { bottle } = manifest;
+  const { provider, facts, options, workdir } = input;
+  const slots = new TokenSlots(facts.random.nonce);
+  const described = describeProvider(manifest, provider, { slots, workdir, label: options.label });
+  const routes = resolveRoutes({
+    bottle,
+    providerName: provider.name,
+    providerRoutes: described.routes,
+    allow: options.allow,
+    slots,
+  });
+  const secrets: readonly SecretPlan[] = [
+    ...routes.secrets,
+    ...environmentSecrets(bottle.env),
+    {
+      slot: "CANARY",
+      source: { kind: "generated", name: facts.random.canaryName },
+      guestVariable: facts.random.canaryName,
+    },
+  ];
+  return { described, routes, secrets };
+}
+
 function resolveProvider(template: string): Provider {
   const provider = providerNamed(template);
   if (provider !== undefined) return provider;
@@ -129,58 +149,6 @@ function resolveBackend(manifest: Manifest, facts: Facts, options: StartOptions)
   throw new HostError("host.no-backend", "no backend works on this machine", {
     hint: "run bot-bottle doctor",
   });
-}
-
-/** Settings that are valid and would not be enforced: refused, so that no bottle is weaker than its file says. */
-function refuseUnenforced(manifest: Manifest, backend: BackendName): void {
-  const { bottle } = manifest;
-  const refuse = (isAsked: boolean, what: string, remedy: string): void => {
-    if (!isAsked) return;
-    throw new ManifestError(
-      "manifest.unsupported",
-      `${what} is not available in this version, so the bottle is refused`,
-      { hint: remedy },
-    );
-  };
-  refuse(
-    bottle.gitRepos.length > 0,
-    "git-gate.repos",
-    "remove git-gate.repos from the bottle file",
-  );
-  refuse(bottle.egress.pipelock === "required", "egress.pipelock: required", "write pipelock: off");
-  refuse(
-    bottle.provider.forwardHostCredentials,
-    "agent_provider.forward_host_credentials",
-    "use agent_provider.auth_token",
-  );
-  refuse(
-    bottle.attachment !== "auto" && bottle.attachment !== "sockets",
-    `attachment: ${bottle.attachment}`,
-    "write attachment: auto",
-  );
-  refuse(
-    bottle.runtime !== undefined && backend === "bubblewrap",
-    `runtime: ${bottle.runtime ?? ""} on bubblewrap`,
-    "remove runtime from the bottle file",
-  );
-  refuse(
-    bottle.limits.diskBytes !== undefined,
-    "limits.disk",
-    "remove limits.disk from the bottle file",
-  );
-}
-
-function resolveNotes(manifest: Manifest, backend: BackendName): readonly string[] {
-  const { bottle } = manifest;
-  const notes = [...manifest.warnings];
-  if (backend === "bubblewrap" && bottle.provider.dockerfile !== undefined)
-    notes.push("dockerfile is not used: bubblewrap shows the host's /usr instead of an image");
-  if (bottle.egress.pipelock === "auto") notes.push("pipelock: auto is off in this version");
-  if (bottle.supervise)
-    notes.push("supervise: requests to the operator are refused in this version");
-  notes.push("scanned in what leaves: known secrets; no other detectors in this version");
-  if (backend === "fake") notes.push("the fake backend isolates nothing");
-  return notes;
 }
 
 function resolveId(agentName: string, facts: Facts, options: StartOptions): BottleId {
@@ -206,8 +174,9 @@ function resolveId(agentName: string, facts: Facts, options: StartOptions): Bott
 /** The run directory, moved out of home where a socket's path would be too long for the system. */
 function resolveRunDirectory(facts: Facts): HostPath {
   const usual = `${facts.home.run}/${facts.random.runName}`;
-  if (Buffer.byteLength(usual) + LONGEST_SOCKET_NAME <= MAX_SOCKET_PATH) return usual as HostPath;
-  return `${facts.runtimeBase}/bot-bottle-${facts.random.runName}` as HostPath;
+  if (Buffer.byteLength(usual) + LONGEST_SOCKET_NAME <= MAX_SOCKET_PATH)
+    return parseHostPath(usual);
+  return parseHostPath(`${facts.runtimeBase}/bot-bottle-${facts.random.runName}`);
 }
 
 /** Doors of this version: the proxy. */
@@ -283,66 +252,6 @@ function resolveSkills(manifest: Manifest, facts: Facts, provider: Provider): Bo
       guestPath: parseGuestPath(`${GUEST_HOME}/${provider.skillsDir.guest}/${name}`),
     };
   });
-}
-
-interface GuestInput {
-  readonly facts: Facts;
-  readonly options: StartOptions;
-  readonly id: BottleId;
-  readonly paths: BottlePaths;
-  readonly doors: readonly DoorPlan[];
-  readonly provider: Provider;
-}
-
-function resolveGuest(manifest: Manifest, input: GuestInput): BottlePlan["guest"] {
-  const { facts, options, paths } = input;
-  const { limits } = manifest.bottle;
-  return {
-    id: input.id,
-    hostname: input.id,
-    homeDir: paths.guestHome,
-    workspaceDir: options.copyCwd ? paths.workspace : undefined,
-    etcDir: paths.guestEtc,
-    doorsDir: paths.doors,
-    logsDir: paths.logs,
-    guestHome: GUEST_HOME,
-    guestWorkspace: options.copyCwd ? GUEST_WORKSPACE : undefined,
-    guestDoors: GUEST_DOORS,
-    doors: input.doors,
-    mounts: [
-      ...manifest.bottle.mounts.map(({ host, guest }) => ({
-        hostPath: host,
-        guestPath: parseGuestPath(guest),
-      })),
-      ...programMounts(input),
-    ],
-    limits: {
-      memoryBytes: limits.memoryBytes,
-      processes: limits.processes ?? DEFAULT_PROCESSES,
-      cpus: limits.cpus,
-      tmpfsBytes: Math.min(DEFAULT_TMPFS_BYTES, limits.memoryBytes ?? DEFAULT_TMPFS_BYTES),
-    },
-    hostUid: facts.isRoot ? facts.freeUid : undefined,
-    nodePath: facts.nodePath,
-    guestInitPath: facts.guestInitPath,
-    allowsUserNamespaces: false,
-    terminal: facts.hasTerminal ? "shared" : "separate",
-  };
-}
-
-/** The agent's program, bound alone where the guest would not see it otherwise. */
-function programMounts({ facts, options, provider }: GuestInput): readonly MountPlan[] {
-  if (provider.program === undefined || options.command !== undefined) return [];
-  if (facts.program === undefined) {
-    throw new HostError(
-      "host.agent-missing",
-      `${provider.title} is not installed: "${provider.program.name}" is not on PATH`,
-      {
-        hint: `npm install -g ${provider.program.npmPackage}`,
-      },
-    );
-  }
-  return facts.program.mounts;
 }
 
 interface BundleInput {

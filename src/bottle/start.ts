@@ -15,7 +15,7 @@ import { createExec } from "../process/spawn.ts";
 import type { Bottle } from "./bottle.ts";
 import type { EventHub } from "./events.ts";
 import { readFacts } from "./facts.ts";
-import { launch, type LaunchPorts } from "./launch.ts";
+import { type LaunchPorts, launch } from "./launch.ts";
 import type { BottlePlan, Facts, StartOptions } from "./plan.ts";
 import { findLeftovers, findOrphanRuns, reap, removeOrphanRun } from "./reap.ts";
 import { requireTrust } from "./require-trust.ts";

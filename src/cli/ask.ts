@@ -72,6 +72,8 @@ async function withTerminal<T>(
     signal?.throwIfAborted();
     return answer;
   } catch (error) {
+    // The answer has no end of line: what is said next begins on one of its own.
+    if (signal?.aborted === true && !terminal.isRaw) writeSync(2, "\n");
     signal?.throwIfAborted();
     throw error;
   } finally {

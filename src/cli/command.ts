@@ -11,7 +11,12 @@ export interface FlagSpec {
   readonly summary: string;
   /** The only values allowed. */
   readonly choices?: readonly string[];
+  /** What completion offers for the value. */
+  readonly completes?: Completion;
 }
+
+/** Names that completion looks up: `subject` is an agent or a bottle, `bottle-file` a file under home. */
+export type Completion = "agent" | "bottle" | "subject" | "bottle-file" | "audit" | "file";
 
 /** One positional argument. */
 export interface ArgumentSpec {
@@ -21,7 +26,7 @@ export interface ArgumentSpec {
   readonly isVariadic?: boolean;
   readonly choices?: readonly string[];
   /** What completion offers. */
-  readonly completes?: "agent" | "bottle" | "file";
+  readonly completes?: Completion;
 }
 
 /** One line that works as it stands, and what it does. */

@@ -1,5 +1,5 @@
 /** What completion has to know of the commands, taken from their declarations. */
-import type { ArgumentSpec, Command, FlagSpec } from "./command.ts";
+import type { Command, Completion, FlagSpec } from "./command.ts";
 
 /** One command for a completion script. */
 export interface CompletedCommand {
@@ -29,7 +29,7 @@ export interface CompletedArgument {
 /** What may stand there: fixed words, names asked for at the key press, or files. */
 export type Values =
   | { readonly kind: "words"; readonly words: readonly string[] }
-  | { readonly kind: "names"; readonly of: "agent" | "bottle" | "audit" }
+  | { readonly kind: "names"; readonly of: Exclude<Completion, "file"> }
   | { readonly kind: "files" }
   | { readonly kind: "text" };
 
@@ -42,7 +42,7 @@ export function completedCommands(commands: readonly Command[]): readonly Comple
     args: command.args.map((arg) => ({
       name: arg.name,
       isVariadic: arg.isVariadic === true,
-      values: argumentValues(command.name, arg),
+      values: valuesOf(arg),
     })),
   }));
 }
@@ -61,19 +61,12 @@ function completedFlag(flag: FlagSpec): CompletedFlag {
     short: flag.short,
     summary: flag.summary,
     isRepeatable: flag.isRepeatable === true,
-    value: flag.value === undefined ? undefined : flagValues(flag),
+    value: flag.value === undefined ? undefined : valuesOf(flag),
   };
 }
 
-function flagValues({ value, choices }: FlagSpec): Values {
+function valuesOf({ choices, completes }: Pick<FlagSpec, "choices" | "completes">): Values {
   if (choices !== undefined) return { kind: "words", words: choices };
-  return value === "file" ? { kind: "files" } : { kind: "text" };
-}
-
-function argumentValues(command: string, { choices, completes }: ArgumentSpec): Values {
-  if (choices !== undefined) return { kind: "words", words: choices };
-  if (completes === "file") return { kind: "files" };
   if (completes === undefined) return { kind: "text" };
-  // The log of a bottle outlives its state.
-  return { kind: "names", of: command === "audit" ? "audit" : completes };
+  return completes === "file" ? { kind: "files" } : { kind: "names", of: completes };
 }

@@ -64,9 +64,10 @@ function bashFlags({ name, flags }: CompletedCommand): string {
 
 function bashFlagValues({ name, flags }: CompletedCommand): string[] {
   return flags.flatMap((flag) => {
-    if (flag.value?.kind !== "words") return [];
+    const words = flag.value === undefined ? undefined : bashWords(flag.value);
+    if (words === undefined) return [];
     const patterns = flagWords([flag]).map((word) => quote(`${name} ${word}`));
-    return [`    ${patterns.join(" | ")}) words=${quote(flag.value.words.join(" "))} ;;`];
+    return [`    ${patterns.join(" | ")}) words=${words} ;;`];
   });
 }
 
@@ -168,9 +169,8 @@ function fishCommand({ name, flags, args }: CompletedCommand): string[] {
 function fishFlag({ name, short, value }: CompletedFlag): string {
   const names = `-l ${name}${short === undefined ? "" : ` -s ${short}`}`;
   if (value === undefined) return names;
-  return value.kind === "words"
-    ? `${names} -x ${fishValues(value)}`
-    : `${names} -r ${fishValues(value)}`.trim();
+  const isFixed = value.kind === "words" || value.kind === "names";
+  return `${names} ${isFixed ? "-x" : "-r"} ${fishValues(value)}`.trim();
 }
 
 function fishValues(values: Values): string {

@@ -49,13 +49,13 @@ export async function detach(
     placement: "session",
     name: "owner",
   });
-  const values = [...secrets].map(([slot, secret]) => [
+  const values = [...secrets].map(([slot, secret]): [string, DetachedStart["secrets"][string]] => [
     slot,
     { name: secret.name, value: secret.reveal() },
   ]);
   const start = {
     plan,
-    secrets: Object.fromEntries(values) as DetachedStart["secrets"],
+    secrets: Object.fromEntries(values),
     eventsFile,
   } satisfies DetachedStart;
   child.stdin?.end(JSON.stringify(start));
@@ -72,17 +72,23 @@ export async function detach(
   return 0;
 }
 
+/** Reads what {@link detach} sent. */
+export function parseDetachedStart(json: string): DetachedStart {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the text is our own program's, over a pipe that only it has
+  return parseJson(json) as DetachedStart;
+}
+
 /** This program's own entry: the CLI's built file, or its source. */
 function ownerEntry(): string {
   return process.argv[1] ?? fileURLToPath(import.meta.url);
 }
 
 function ownerEnvironment(io: CommandIo): Record<string, string> {
-  const entries = OWNER_VARIABLES.flatMap((name) => {
+  const entries = OWNER_VARIABLES.flatMap((name): [string, string][] => {
     const value = io.env.all[name];
     return value === undefined ? [] : [[name, value]];
   });
-  return Object.fromEntries(entries) as Record<string, string>;
+  return Object.fromEntries(entries);
 }
 
 async function readAnswer(stdout: Readable): Promise<DetachedAnswer> {
@@ -104,5 +110,6 @@ function parseAnswer(line: string | undefined): DetachedAnswer | undefined {
   if (line === undefined) return undefined;
   const value = parseJson(line);
   if (typeof value !== "object" || value === null || !("kind" in value)) return undefined;
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the line is our own program's, over a pipe that only it has
   return value as DetachedAnswer;
 }

@@ -8,6 +8,7 @@ import { LineSplitter } from "../base/lines.ts";
 import { Scope } from "../base/scope.ts";
 import {
   type Bottle,
+  type BottlePlan,
   type BottleEvent,
   EventHub,
   openBottle,
@@ -56,26 +57,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     withoutInjection: options.withoutInjection,
   });
   const guestEnv = { ...env, ...world.secrets, ...program };
-  const { plan } = await planStart({
-    home: world.home,
-    userHome: world.home.home,
-    cwd: world.repository,
-    env: guestEnv,
-    agent: options.agent === "scripted" ? "demo" : `demo-${options.agent}`,
-    bottles: [],
-    hasTerminal: false,
-    options: {
-      backend: undefined,
-      copyCwd: true,
-      label: undefined,
-      color: undefined,
-      mode: "headless",
-      prompt: options.agent === "scripted" ? undefined : AGENT_PROMPT,
-      command: undefined,
-      allow: [],
-      keep: true,
-    },
-  });
+  const plan = await planDemo(world, options.agent, guestEnv);
   const events = new EventHub();
   const telling = tellDecisions(events, say);
   say(
@@ -98,6 +80,35 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   await bottle.close("the demo is over");
   await telling;
   return { exit, claims: judge({ exit, output, world, diff, leaks, say }) };
+}
+
+/** Plans the demo's bottle as `start --cwd --headless` in its repository would. */
+async function planDemo(
+  world: DemoWorld,
+  agent: DemoAgent,
+  env: DemoOptions["env"],
+): Promise<BottlePlan> {
+  const { plan } = await planStart({
+    home: world.home,
+    userHome: world.home.home,
+    cwd: world.repository,
+    env,
+    agent: agent === "scripted" ? "demo" : `demo-${agent}`,
+    bottles: [],
+    hasTerminal: false,
+    options: {
+      backend: undefined,
+      copyCwd: true,
+      label: undefined,
+      color: undefined,
+      mode: "headless",
+      prompt: agent === "scripted" ? undefined : AGENT_PROMPT,
+      command: undefined,
+      allow: [],
+      keep: true,
+    },
+  });
+  return plan;
 }
 
 /** Drives a real agent through the same story: the stand-in for its model asks for one shell command. */

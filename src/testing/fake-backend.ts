@@ -38,7 +38,7 @@ export function createFakeBackend(options: FakeBackendOptions = {}): Backend {
     probe: () => Promise.resolve(FAKE_PROBE),
     launch: (plan, context) => launchFake(plan, context, options),
     reap: async (resources) => {
-      for (const ref of resources.processes) await killIfSame(ref, "SIGKILL");
+      for (const ref of resources.processes) killIfSame(ref, "SIGKILL");
     },
   };
 }

@@ -35,7 +35,7 @@ export const auditCommand: Command = {
     {
       name: "slug",
       summary: "bottle, or a beginning of its name; ended ones too",
-      completes: "bottle",
+      completes: "audit",
     },
   ],
   flags: [

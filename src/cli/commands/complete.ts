@@ -4,11 +4,13 @@ import { join } from "node:path";
 import { systemCode } from "../../base/errors.ts";
 import type { Command, CommandIo } from "../command.ts";
 
+const KINDS = ["agent", "bottle", "subject", "bottle-file", "audit"] as const;
+
 /** The hidden command `__complete`. */
 export const completeCommand: Command = {
   name: "__complete",
   summary: "names for completion",
-  args: [{ name: "kind", summary: "what to name", choices: ["agent", "bottle", "audit"] }],
+  args: [{ name: "kind", summary: "what to name", choices: KINDS }],
   flags: [],
   examples: [],
   run: async ({ args }, io) => {
@@ -20,8 +22,10 @@ export const completeCommand: Command = {
 
 async function namesOf(kind: string, { env }: CommandIo): Promise<readonly string[]> {
   if (kind === "bottle") return listNames(env.home.state, "");
+  if (kind === "bottle-file") return listNames(env.home.bottles, ".md");
   if (kind === "audit") return listNames(env.home.audit, ".jsonl");
   return [
+    ...(kind === "subject" ? await listNames(env.home.state, "") : []),
     ...(await listNames(env.home.agents, ".md")),
     ...(await listNames(join(env.cwd, ".bot-bottle/agents"), ".md")),
   ];

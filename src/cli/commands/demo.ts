@@ -49,7 +49,7 @@ async function runDemoCommand({ flags }: ParsedArgs, io: CommandIo): Promise<num
   const { output } = io;
   const { color } = output;
   const isJson = isSet(flags, "json");
-  const tell = isJson ? output.note : output.print;
+  const tell = (text: string): void => (isJson ? output.note(text) : output.print(text));
   const wanted = flagText(flags, "agent") ?? "scripted";
   const result = await runDemo({
     agent: AGENTS.find((name) => name === wanted) ?? "scripted",

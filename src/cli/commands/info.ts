@@ -20,7 +20,7 @@ export const infoCommand: Command = {
     {
       name: "name",
       summary: "agent, bottle, or a beginning of a bottle's name",
-      completes: "agent",
+      completes: "subject",
     },
   ],
   flags: [
@@ -28,6 +28,7 @@ export const infoCommand: Command = {
       name: "bottle",
       value: "name",
       isRepeatable: true,
+      completes: "bottle-file",
       summary: "an agent's bottle file instead of its own",
     },
     { name: "json", summary: "print it as JSON" },

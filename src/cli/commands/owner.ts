@@ -2,11 +2,10 @@
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { parseJson } from "../../base/json.ts";
 import type { Bottle } from "../../index.ts";
 import { Secret } from "../../index.ts";
 import type { Command } from "../command.ts";
-import type { DetachedAnswer, DetachedStart } from "../detach.ts";
+import { type DetachedAnswer, parseDetachedStart } from "../detach.ts";
 import { reportFailure } from "../exit.ts";
 import type { Output } from "../output.ts";
 import { runBottle } from "../run-bottle.ts";
@@ -19,7 +18,7 @@ export const ownerCommand: Command = {
   flags: [],
   examples: [],
   run: async (_parsed, io) => {
-    const start = parseJson(await text(process.stdin)) as DetachedStart;
+    const start = parseDetachedStart(await text(process.stdin));
     const secrets = new Map(
       Object.entries(start.secrets).map(([slot, { name, value }]) => [
         slot,

@@ -37,6 +37,7 @@ export const startCommand: Command = {
       name: "bottle",
       value: "name",
       isRepeatable: true,
+      completes: "bottle-file",
       summary: "bottle file to use instead of the agent's own; repeat to merge in order",
     },
     {
@@ -58,7 +59,12 @@ export const startCommand: Command = {
     { name: "yes", short: "y", summary: "do not ask before starting" },
     { name: "detach", short: "d", summary: "run in the background; see bot-bottle list active" },
     { name: "keep", summary: "keep home and workspace even when nothing changed" },
-    { name: "events", value: "file", summary: "write steps and decisions as JSON lines" },
+    {
+      name: "events",
+      value: "file",
+      completes: "file",
+      summary: "write steps and decisions as JSON lines",
+    },
     { name: "quiet", short: "q", summary: "no notes of bot-bottle on stderr" },
   ],
   examples: [
@@ -96,7 +102,7 @@ async function runStart(parsed: ParsedArgs, io: CommandIo): Promise<number> {
     agent: parsed.args[0] ?? "",
     bottles,
     options: request,
-    hasTerminal: hasTerminal(),
+    hasTerminal: hasTerminal() && !isSet(flags, "detach"),
     ...(confirm === undefined ? {} : { confirm }),
   };
   const planned = await planOrOfferInit(planRequest, isHeadless, io);

@@ -1,0 +1,76 @@
+/** Plans the guest: its directories, mounts, limits and doors. Pure. */
+import type { DoorPlan, MountPlan } from "../backends/contract.ts";
+import { HostError } from "../base/errors.ts";
+import { type BottleId, parseGuestPath } from "../base/ids.ts";
+import type { BottlePaths } from "../base/paths.ts";
+import type { Manifest } from "../manifest/types.ts";
+import type { Provider } from "../providers/provider.ts";
+import { GUEST_DOORS, GUEST_HOME, GUEST_WORKSPACE } from "./guest-paths.ts";
+import type { BottlePlan, Facts, StartOptions } from "./plan.ts";
+
+/** Size of each tmpfs of the guest. */
+export const DEFAULT_TMPFS_BYTES: number = 1024 ** 3;
+/** Processes and threads in the guest when the bottle says nothing: far above any build, far below a fork bomb. */
+export const DEFAULT_PROCESSES = 4096;
+
+/** What the guest is planned from. */
+export interface GuestInput {
+  readonly facts: Facts;
+  readonly options: StartOptions;
+  readonly id: BottleId;
+  readonly paths: BottlePaths;
+  readonly doors: readonly DoorPlan[];
+  readonly provider: Provider;
+}
+
+/** Plans the guest. Throws HostError `host.agent-missing` when the agent's program is not installed. */
+export function resolveGuest(manifest: Manifest, input: GuestInput): BottlePlan["guest"] {
+  const { facts, options, paths } = input;
+  const { limits } = manifest.bottle;
+  return {
+    id: input.id,
+    hostname: input.id,
+    homeDir: paths.guestHome,
+    workspaceDir: options.copyCwd ? paths.workspace : undefined,
+    etcDir: paths.guestEtc,
+    doorsDir: paths.doors,
+    logsDir: paths.logs,
+    guestHome: GUEST_HOME,
+    guestWorkspace: options.copyCwd ? GUEST_WORKSPACE : undefined,
+    guestDoors: GUEST_DOORS,
+    doors: input.doors,
+    mounts: [
+      ...manifest.bottle.mounts.map(({ host, guest }) => ({
+        hostPath: host,
+        guestPath: parseGuestPath(guest),
+      })),
+      ...programMounts(input),
+    ],
+    limits: {
+      memoryBytes: limits.memoryBytes,
+      processes: limits.processes ?? DEFAULT_PROCESSES,
+      cpus: limits.cpus,
+      tmpfsBytes: Math.min(DEFAULT_TMPFS_BYTES, limits.memoryBytes ?? DEFAULT_TMPFS_BYTES),
+    },
+    hostUid: facts.isRoot ? facts.freeUid : undefined,
+    nodePath: facts.nodePath,
+    guestInitPath: facts.guestInitPath,
+    allowsUserNamespaces: false,
+    terminal: facts.hasTerminal ? "shared" : "separate",
+  };
+}
+
+/** The agent's program, bound alone where the guest would not see it otherwise. */
+function programMounts({ facts, options, provider }: GuestInput): readonly MountPlan[] {
+  if (provider.program === undefined || options.command !== undefined) return [];
+  if (facts.program === undefined) {
+    throw new HostError(
+      "host.agent-missing",
+      `${provider.title} is not installed: "${provider.program.name}" is not on PATH`,
+      {
+        hint: `npm install -g ${provider.program.npmPackage}`,
+      },
+    );
+  }
+  return facts.program.mounts;
+}
