@@ -131,9 +131,8 @@ async function openParts(
     cancel,
   });
   await state.step("isolation");
-  await verifyIsolation(guest);
   await state.step("doors");
-  await verifyDoors(plan, guest);
+  await Promise.all([verifyIsolation(guest), verifyDoors(plan, guest)]);
   await state.step("provision");
   await provisionGuest(state, guest, workspace);
   return { bundle, guest, keeper, events: state.events };

@@ -101,18 +101,32 @@ export interface OpenedGuest {
   readonly workspace: TreeSnapshot | undefined;
 }
 
-/** Writes the guest's files, copies the workspace and starts the guest; resolves when guest-init holds the relays. */
+/**
+ * Copies the workspace and starts the guest; resolves when guest-init holds the relays and the guest's /etc is filled, which
+ * happens while the guest starts: guest-init needs none of it.
+ */
 export async function openGuest(
   state: LaunchState,
   scope: Scope,
   authority: CertificateAuthority,
 ): Promise<OpenedGuest> {
-  const { plan, options, keeper } = state;
-  await writeEtc(plan, authority);
+  const { plan } = state;
   await state.step("workspace");
   const workspace = await openWorkspace(state);
   await giveToGuest(plan, plan.paths.guestHome);
+  await chmod(plan.paths.guestEtc, 0o755);
   await state.step("guest");
+  const [guest, etc] = await Promise.allSettled([
+    launchGuest(state, scope),
+    writeEtc(plan, authority),
+  ]);
+  if (guest.status === "rejected") throw guest.reason;
+  if (etc.status === "rejected") throw etc.reason;
+  return { guest: guest.value, workspace };
+}
+
+async function launchGuest(state: LaunchState, scope: Scope): Promise<Guest> {
+  const { plan, options, keeper } = state;
   const guest = await options.ports.backend.launch(plan.guest, {
     ports: options.ports,
     signal: state.signal,
@@ -129,7 +143,7 @@ export async function openGuest(
         },
       }),
   });
-  return { guest: scope.use("guest", guest), workspace };
+  return scope.use("guest", guest);
 }
 
 /** Writes the guest's /etc: readable by any uid, because the guest's own may not be ours. */
@@ -140,7 +154,6 @@ async function writeEtc(plan: BottlePlan, authority: CertificateAuthority): Prom
     [GUEST_CA_FILES.merged]: await mergedCaBundle(authority.certificatePem),
   };
   try {
-    await chmod(plan.paths.guestEtc, 0o755);
     await copyHostEtc(plan.paths.guestEtc);
     for (const [path, content] of Object.entries(files)) {
       const file = join(plan.paths.guestEtc, path);

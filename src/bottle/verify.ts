@@ -1,5 +1,5 @@
 /**
- * Proves a guest before any agent code runs: isolation from outside first, from inside second; every door must answer and
+ * Proves a guest before any agent code runs: isolation from outside and from inside, at once; every door must answer and
  * nothing else may. Any doubt ends the launch.
  */
 import { createServer } from "node:net";
@@ -22,10 +22,20 @@ const BLOCKED = new Set(["refused", "unreachable"]);
 
 /** Throws LaunchError `launch.not-isolated` when the guest is not cut off. */
 export async function verifyIsolation(guest: Guest): Promise<void> {
+  await Promise.all([inspect(guest), expectLoopbackOnly(guest), expectCutOff(guest)]);
+}
+
+async function inspect(guest: Guest): Promise<void> {
   const faults = await guest.inspectIsolation();
   if (faults.length > 0) throw notIsolated(faults.join("; "));
+}
+
+async function expectLoopbackOnly(guest: Guest): Promise<void> {
   const interfaces = await guest.probe({ type: "interfaces" });
   if (interfaces !== "lo") throw notIsolated(`it has the network interfaces ${interfaces}`);
+}
+
+async function expectCutOff(guest: Guest): Promise<void> {
   await using scope = new Scope();
   const hostPort = await listenOnHost(scope);
   const targets = [

@@ -3,10 +3,10 @@
  * control pipe only, and a process that did not become ready is gone before its failure is reported.
  */
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
-import { ignore } from "../base/log.ts";
 import { withDeadline } from "../base/deadline.ts";
 import { messageOf, ProtocolError, SidecarError } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
+import { ignore } from "../base/log.ts";
 import type { Child, ExitStatus } from "../process/exec.ts";
 import { readStartTime } from "../process/identity.ts";
 import {
@@ -91,9 +91,13 @@ export class BundleProcess {
     this.#context = context;
     this.ready = this.#ready.promise;
     void ignore(this.ready, "openBundleProcess reports it");
-    child.stdin?.on("error", (error) => context.ports.log.debug("bundle's control pipe", { error: error.message }));
+    child.stdin?.on("error", (error) =>
+      context.ports.log.debug("bundle's control pipe", { error: error.message }),
+    );
     child.stdout?.on("data", (chunk: Buffer) => this.#receive(chunk));
-    void child.exited.then((status) => this.#fail(new SidecarError("sidecar.died", describeExit(status))));
+    void child.exited.then((status) =>
+      this.#fail(new SidecarError("sidecar.died", describeExit(status))),
+    );
   }
 
   get exited(): Promise<ExitStatus> {
@@ -174,20 +178,28 @@ export class BundleProcess {
 }
 
 function refusedReload(name: DaemonName, message: string): SidecarError {
-  return new SidecarError("sidecar.start", `${name} refused its new policy, the old one stays: ${message}`);
+  return new SidecarError(
+    "sidecar.start",
+    `${name} refused its new policy, the old one stays: ${message}`,
+  );
 }
 
 function parseReport(payload: Buffer): BundleReport {
   const result = bundleReportSchema.safeParse(parseMessage(payload));
   if (result.success) return result.data;
-  throw new ProtocolError("protocol.message", "the bundle sent a report that does not follow the protocol");
+  throw new ProtocolError(
+    "protocol.message",
+    "the bundle sent a report that does not follow the protocol",
+  );
 }
 
 function parseMessage(payload: Buffer): unknown {
   try {
     return parseJson(payload.toString("utf8"));
   } catch (error) {
-    throw new ProtocolError("protocol.message", "the bundle sent a report that is not JSON", { cause: error });
+    throw new ProtocolError("protocol.message", "the bundle sent a report that is not JSON", {
+      cause: error,
+    });
   }
 }
 

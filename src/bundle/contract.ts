@@ -1,8 +1,9 @@
 /** The bundle as its owner sees it: a plan (pure), a host that launches it, a handle. */
+
+import type { Clock } from "../base/clock.ts";
 import type { BottleId, HostPath } from "../base/ids.ts";
 import type { Logger } from "../base/log.ts";
 import type { Secrets } from "../base/secret.ts";
-import type { Clock } from "../base/clock.ts";
 import type { Exec } from "../process/exec.ts";
 import type { AuditEvent } from "../protocol/audit.ts";
 import type { DaemonName } from "../protocol/bundle.ts";

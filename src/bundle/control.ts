@@ -72,7 +72,10 @@ function parseOrder(payload: Buffer): BundleOrder {
   const result = bundleOrderSchema.safeParse(parseMessage(payload));
   if (result.success) return result.data;
   const places = result.error.issues.slice(0, 5).map((issue) => issue.path.join(".") || "kind");
-  throw new ProtocolError("protocol.message", `control pipe: an order is malformed at ${places.join(", ")}`);
+  throw new ProtocolError(
+    "protocol.message",
+    `control pipe: an order is malformed at ${places.join(", ")}`,
+  );
 }
 
 function parseMessage(payload: Buffer): unknown {

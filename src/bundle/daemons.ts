@@ -5,7 +5,7 @@
 import { messageOf, ProtocolError, UsageError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { Secret } from "../base/secret.ts";
-import { DAEMON_NAMES, type BundleOrder, type DaemonName } from "../protocol/bundle.ts";
+import { type BundleOrder, DAEMON_NAMES, type DaemonName } from "../protocol/bundle.ts";
 import type { Ask, Audit, Daemon, Reloaded } from "../sidecars/descriptor.ts";
 
 /** A daemon's part of the `configure` order. */
@@ -79,10 +79,15 @@ export class DaemonSet {
       throw new ProtocolError("protocol.message", `${order.name}: this bundle has no such daemon`);
     }
     if (this.#running.has(order.name)) {
-      throw new ProtocolError("protocol.message", `${order.name}: configured twice; once is expected`);
+      throw new ProtocolError(
+        "protocol.message",
+        `${order.name}: configured twice; once is expected`,
+      );
     }
     const daemon = await load();
-    const secrets = new Map(Object.entries(order.secrets).map(([slot, value]) => [slot, new Secret(slot, value)]));
+    const secrets = new Map(
+      Object.entries(order.secrets).map(([slot, value]) => [slot, new Secret(slot, value)]),
+    );
     const config = daemon.parseConfig(order.config);
     this.#running.set(order.name, { daemon, config: order.config });
     const log = logFor(order.name);

@@ -38,7 +38,8 @@ async function launchProcess(plan: BundlePlan, context: BundleContext): Promise<
   // Bubblewrap binds the file itself, so it has to exist.
   closeSync(openSync(plan.auditFile, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600));
   const configure = buildConfigure(plan, context);
-  const open = (order: Configure): Promise<BundleProcess> => openBundleProcess(plan, argv, order, context);
+  const open = (order: Configure): Promise<BundleProcess> =>
+    openBundleProcess(plan, argv, order, context);
   return new SupervisedBundle(await open(configure), { plan, context, open, configure });
 }
 
@@ -66,14 +67,19 @@ function buildConfigure(plan: BundlePlan, context: BundleContext): Configure {
   const daemons = plan.daemons.map((daemon) => ({
     name: daemon.name,
     config: overlaid(daemon.config, context.configOverlay[daemon.name]),
-    secrets: Object.fromEntries(daemon.secretSlots.map((slot) => [slot, revealSlot(context, slot)])),
+    secrets: Object.fromEntries(
+      daemon.secretSlots.map((slot) => [slot, revealSlot(context, slot)]),
+    ),
     door: join(SANDBOX_PATHS.doors, daemon.socket),
   }));
   const auditFile = SANDBOX_PATHS.audit;
   return { kind: "configure", version: BUNDLE_PROTOCOL_VERSION, slug: plan.id, auditFile, daemons };
 }
 
-function overlaid(config: unknown, overlay: Readonly<Record<string, unknown>> | undefined): unknown {
+function overlaid(
+  config: unknown,
+  overlay: Readonly<Record<string, unknown>> | undefined,
+): unknown {
   return typeof config === "object" && config !== null ? { ...config, ...overlay } : config;
 }
 
@@ -118,7 +124,9 @@ class SupervisedBundle implements BundleHandle {
     const full = overlaid(config, this.#supervision.context.configOverlay[name]);
     await this.#current.reload(name, full);
     // A restarted process begins with the policy that is in force.
-    const daemons = this.#configure.daemons.map((it) => (it.name === name ? { ...it, config: full } : it));
+    const daemons = this.#configure.daemons.map((it) =>
+      it.name === name ? { ...it, config: full } : it,
+    );
     this.#configure = { ...this.#configure, daemons };
   }
 
@@ -161,9 +169,13 @@ class SupervisedBundle implements BundleHandle {
     this.#removeDoors();
     const limit = `${MAX_RESTARTS} restarts in ${RESTART_WINDOW_MS / 1000} s`;
     this.#closed.reject(
-      new SidecarError("sidecar.died", `bundle died for good: ${reason}; at most ${limit} are made`, {
-        hint: `read ${this.#supervision.plan.logFile}`,
-      }),
+      new SidecarError(
+        "sidecar.died",
+        `bundle died for good: ${reason}; at most ${limit} are made`,
+        {
+          hint: `read ${this.#supervision.plan.logFile}`,
+        },
+      ),
     );
   }
 
@@ -172,4 +184,3 @@ class SupervisedBundle implements BundleHandle {
     for (const daemon of plan.daemons) rmSync(join(plan.doorsDir, daemon.socket), { force: true });
   }
 }
-

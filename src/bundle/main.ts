@@ -25,7 +25,8 @@ function erase<Config>(daemon: Daemon<Config>): Daemon<unknown> {
   const parsed = new WeakMap<object, Config>();
   const take = (token: unknown): Config => {
     const config = typeof token === "object" && token !== null ? parsed.get(token) : undefined;
-    if (config === undefined) throw new TypeError("a daemon was given a configuration that it did not parse");
+    if (config === undefined)
+      throw new TypeError("a daemon was given a configuration that it did not parse");
     return config;
   };
   return {
@@ -42,7 +43,8 @@ function erase<Config>(daemon: Daemon<Config>): Daemon<unknown> {
   };
 }
 
-const logFor = (name: string): Logger => createLogger((line) => void process.stderr.write(`[${name}] ${line}`));
+const logFor = (name: string): Logger =>
+  createLogger((line) => void process.stderr.write(`[${name}] ${line}`));
 const log = logFor("bundle");
 
 class Bundle {
@@ -89,16 +91,17 @@ class Bundle {
   async #obey(order: BundleOrder): Promise<void> {
     switch (order.kind) {
       case "configure":
-        return await this.#configure(order);
+        return this.#configure(order);
       case "reload": {
         const { name } = order;
         const reloaded = await this.#daemons?.reload(name, order.config);
-        const message = reloaded === undefined ? "not configured yet" : reloaded.ok ? "" : reloaded.message;
+        const message =
+          reloaded === undefined ? "not configured yet" : reloaded.ok ? "" : reloaded.message;
         this.#control.send({ kind: "reloaded", name, ok: reloaded?.ok === true, message });
         return;
       }
       case "stop":
-        return await this.stop(order.deadlineMs, "stopped by the owner");
+        return this.stop(order.deadlineMs, "stopped by the owner");
     }
   }
 

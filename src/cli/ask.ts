@@ -22,34 +22,40 @@ export function isYes(answer: string): boolean {
 }
 
 /** Asks for one line; "" when the terminal ends. Rejects with the signal's reason. */
-export function askLine(question: string, signal?: AbortSignal): Promise<string> {
+export async function askLine(question: string, signal?: AbortSignal): Promise<string> {
   writeSync(2, question);
-  return withTerminal(signal, async (terminal) => {
-    let text = "";
-    for await (const chunk of terminal) {
-      text += String(chunk);
-      const end = text.indexOf("\n");
-      if (end !== -1) return text.slice(0, end).replace(/\r$/, "");
-    }
-    return text;
-  });
+  try {
+    return await withTerminal(signal, readLine);
+  } catch (error) {
+    // The answer has no end of line: what is said next begins on one of its own.
+    writeSync(2, "\n");
+    throw error;
+  }
+}
+
+async function readLine(terminal: ReadStream): Promise<string> {
+  let text = "";
+  for await (const chunk of terminal) {
+    text += String(chunk);
+    const end = text.indexOf("\n");
+    if (end !== -1) return text.slice(0, end).replace(/\r$/, "");
+  }
+  return text;
 }
 
 /** Asks for a secret without echo. Throws CancelledError on Ctrl-C, and rejects with the signal's reason. */
-export async function askSecret(message: string, signal?: AbortSignal): Promise<string> {
-  writeSync(2, `${message === "" ? "secret" : message}: `);
-  try {
-    return await withTerminal(signal, async (terminal) => {
-      terminal.setRawMode(true);
-      try {
-        return await readHidden(terminal);
-      } finally {
-        if (!terminal.destroyed) terminal.setRawMode(false);
-      }
-    });
-  } finally {
-    writeSync(2, "\n");
-  }
+export function askSecret(message: string, signal?: AbortSignal): Promise<string> {
+  return withTerminal(signal, async (terminal) => {
+    // Before the question: whoever types ahead must not see it either.
+    terminal.setRawMode(true);
+    try {
+      writeSync(2, `${message === "" ? "secret" : message}: `);
+      return await readHidden(terminal);
+    } finally {
+      if (!terminal.destroyed) terminal.setRawMode(false);
+      writeSync(2, "\n");
+    }
+  });
 }
 
 /** Reads from the terminal that controls this process, whatever stdin is. */
@@ -72,8 +78,6 @@ async function withTerminal<T>(
     signal?.throwIfAborted();
     return answer;
   } catch (error) {
-    // The answer has no end of line: what is said next begins on one of its own.
-    if (signal?.aborted === true && !terminal.isRaw) writeSync(2, "\n");
     signal?.throwIfAborted();
     throw error;
   } finally {

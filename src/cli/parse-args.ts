@@ -38,9 +38,16 @@ function helpHint(command: Command): string {
   return `run bot-bottle ${command.name} --help`;
 }
 
-function createParser(command: Command): Parser {
+/** Columns of help that goes into a page. */
+const PAGE_WIDTH = 80;
+
+function createParser(command: Command, width?: number): Parser {
   const parser = new Parser(`bot-bottle ${command.name}`);
-  parser.exitOverride().configureOutput({ writeOut: () => undefined, writeErr: () => undefined });
+  parser.exitOverride().configureOutput({
+    writeOut: () => undefined,
+    writeErr: () => undefined,
+    ...(width === undefined ? {} : { getOutHelpWidth: () => width }),
+  });
   parser
     .helpOption("-h, --help", "show this help")
     .description(command.description ?? command.summary);
@@ -81,9 +88,9 @@ function camelCase(name: string): string {
   return name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-/** The text of `bot-bottle <command> --help`. */
+/** The text of `bot-bottle <command> --help`, whatever terminal this is. */
 export function renderCommandHelp(command: Command, output: Output): string {
-  return renderHelp(command, createParser(command), output);
+  return renderHelp(command, createParser(command, PAGE_WIDTH), output);
 }
 
 function renderHelp(command: Command, parser: Parser, output: Output): string {

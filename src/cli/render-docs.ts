@@ -22,7 +22,8 @@ export async function renderCliPage(): Promise<string> {
       "",
     ].join("\n"),
   );
-  return `${HEAD}${tableOfContents(commands)}\n${sections.join("\n")}${statusTable()}`;
+  return `${HEAD}${tableOfContents(commands)}\n${sections.join("\n")}
+${statusTable()}`;
 }
 
 function capital(text: string): string {

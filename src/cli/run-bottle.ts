@@ -8,7 +8,7 @@ import { EventHub, openBottle, openOwner } from "../index.ts";
 import type { ExitStatus } from "../process/exec.ts";
 import { createKillSet, installKillSet } from "../process/kill-set.ts";
 import { createExec } from "../process/spawn.ts";
-import { openSafeStdio } from "../process/stdio-relay.ts";
+import { openSafeStdio, type SafeStdio } from "../process/stdio-relay.ts";
 import type { CommandIo } from "./command.ts";
 import { openEventsFile } from "./events-file.ts";
 import { notExecutableStatus, signalStatus, statusOf } from "./exit.ts";
@@ -62,8 +62,7 @@ export async function runBottle(
       ...(io.onStep === undefined ? {} : { onStep: io.onStep }),
     });
     const outcome = await ownBottle(bottle, options);
-    await stdio.finish();
-    const report = await bottle.close("the agent ended");
+    const report = await closeAfter(bottle, stdio);
     await eventsFile.flush();
     sayEnd(plan, report, io);
     if (outcome.kind === "fault") throw outcome.error;
@@ -73,6 +72,17 @@ export async function runBottle(
     await following;
     await rm(stdioDir, { recursive: true, force: true });
   }
+}
+
+/** Closes the bottle while its last output is read: the guest's first process holds the pipes, too, until it is gone. */
+async function closeAfter(bottle: Bottle, stdio: SafeStdio): Promise<CloseReport> {
+  const closing = bottle.close("the agent ended");
+  try {
+    await stdio.finish();
+  } finally {
+    await closing;
+  }
+  return closing;
 }
 
 type Outcome =

@@ -63,7 +63,7 @@ type WriteCallback = (error?: Error | null) => void;
  * A door may answer and close while the client is still sending: a refused upload, for one. Node would give up a socket at the
  * first write that fails, and with it the answer that is there to be read; so such writes are thrown away instead.
  */
-class DoorSocket extends Socket {
+export class DoorSocket extends Socket {
   override _write(chunk: Buffer, encoding: BufferEncoding, callback: WriteCallback): void {
     super._write(chunk, encoding, () => callback());
   }

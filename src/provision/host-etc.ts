@@ -8,10 +8,11 @@ import { showBytePath, toBuffer, toBytePath } from "./byte-path.ts";
 import { timeSlices } from "./time-slice.ts";
 import { listDirectory } from "./work-kept.ts";
 
-/** Names that are copied where the host has them: linked programs, the linker's cache, release, time zone, tables. */
+/**
+ * Names that are copied where the host has them: release, time zone, tables. Not `alternatives` and `ld.so.cache`: hundreds of
+ * links, which the backend that shows the host's /usr binds instead.
+ */
 const NAMES = new Set([
-  "alternatives",
-  "ld.so.cache",
   "os-release",
   "debian_version",
   "localtime",

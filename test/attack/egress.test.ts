@@ -262,11 +262,12 @@ describe.each(modesHere())("egress of a bottle that %s owns", requires("bwrap", 
     expect(sink.arrived.some(({ host }) => host.startsWith("evil"))).toBe(false);
   });
 
-  it("does not trust an upstream whose certificate is not for the name", async () => {
+  it.each(["wrong", "stranger"])("sends nothing to an upstream that cannot prove its name: %s", async (name) => {
     const before = attack.sink.count().requests;
-    const { text = "" } = await attack.send(connect("loop.attack.test:443"));
-    expect(text).not.toMatch(/HTTP\/1\.1 200 OK/);
+    const { text } = await attack.send(inside(name));
+    expect(text).toMatch(/^HTTP\/1\.1 403 [^]*\r\n\r\negress: upstream-untrusted: /);
     expect(attack.sink.count().requests).toBe(before);
+    expect(attack.world.audit().at(-1)).toMatchObject({ verdict: "deny", reason: "upstream-untrusted" });
   });
 
   it("refuses git itself, with its own words", requires("git"), async () => {
@@ -282,12 +283,6 @@ describe.each(modesHere())("egress of a bottle that %s owns", requires("bwrap", 
     expect(fetch.stderr).toContain("403");
     expect(sink.arrived.length).toBe(before);
     expect(world.audit().filter(({ reason }) => reason === "git-push-refused" || reason === "git-fetch-refused").length).toBeGreaterThan(1);
-  });
-
-  it("gives common clients a refusal that they can show", requires("git"), async () => {
-    const { world } = attack;
-    const node = await world.run(["/opt/bot-bottle/bin/node", "-e", "fetch('http://evil.attack.test/').then(async (r) => console.log(r.status, await r.text()))"]);
-    expect(node.stdout).toMatch(/^403 egress: host-not-allowed: /);
   });
 
   it("keeps a log that proves its own order", async () => {

@@ -544,6 +544,32 @@ describe.each(modesHere())(
       await owner.wait("guestExited");
     });
 
+    it("ends a guest whose first process was stopped", async () => {
+      await using owner = await startOwner(mode, { guestInit });
+      await owner.wait("ready");
+      await owner.ask({ argv: ["sh", "-c", "sleep 0.3; kill -STOP 2"], background: true }, "pid");
+      await systemClock.sleep(500);
+      const { pid } = owner.resources().processes.at(-1)!;
+      await owner.close();
+      expect(readStartTime(pid)).toBeUndefined();
+    });
+
+    it("lets nobody write into our log, or signal our process group", async () => {
+      await using owner = await startOwner(mode, { guestInit, terminal: "shared" });
+      await owner.wait("ready");
+      await owner.run(
+        "perl",
+        "-e",
+        `my $p=syscall(434,1,0); my $f=syscall(438,$p,2,0); open(my $h, '>&=', $f); syswrite($h, "injected\n")`,
+      );
+      const group = "$!=0; kill(10, 0) or open(F, '>/home/node/refused') && print F $!+0";
+      await owner.ask({ argv: ["perl", "-e", group], stdio: "inherit" }, "status");
+      expect((await owner.sh("cat /home/node/refused")).stdout).toBe("1");
+      await owner.close();
+      expect(owner.stderr).not.toContain("injected");
+      expect(owner.messages.at(-1)).toEqual({ closed: true });
+    });
+
     it("contains a memory hog", async () => {
       await using owner = await startOwner(mode, { guestInit, limits: { memoryBytes: 192 << 20 } });
       const { ready } = (await owner.wait("ready")) as { ready: { memory: string } };

@@ -1,6 +1,17 @@
 // The bundle as its owner and its neighbours see it: sandbox, secrets, restarts, ends. As root and as an ordinary user.
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import net from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
@@ -53,21 +64,31 @@ class Owner implements AsyncDisposable {
     for (const name of ["doors", "queue", "logs"]) mkdirSync(join(this.directory, name));
     const argv = [process.execPath, OWNER, this.directory, entry, TOKEN, searchPath];
     const isDropped = isRoot && user === "ordinary";
-    if (isDropped) for (const path of ["", "doors", "queue", "logs"]) chownSync(join(this.directory, path), NOBODY, NOBODY);
+    if (isDropped)
+      for (const path of ["", "doors", "queue", "logs"])
+        chownSync(join(this.directory, path), NOBODY, NOBODY);
     const drop = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
     const [program = "", ...args] = isDropped ? [...drop, ...argv] : argv;
     this.process = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"], cwd: "/" });
     if (this.process.stdout === null) throw new Error("no stdout");
-    createInterface({ input: this.process.stdout }).on("line", (line) => {
-      this.lines.push(JSON.parse(line) as Line);
+    const add = (line: Line): void => {
+      this.lines.push(line);
       for (const wake of this.#waiting.splice(0)) wake();
-    });
+    };
+    createInterface({ input: this.process.stdout }).on("line", (line) =>
+      add(JSON.parse(line) as Line),
+    );
+    this.process.once("exit", (code) =>
+      add({ kind: "failed", message: `the owner exited with ${code}` }),
+    );
   }
 
   /** The `count`-th line of a kind; waits for it. */
   async next(kind: string, count = 1): Promise<Line> {
     for (;;) {
-      const found = this.lines.filter((line) => line.kind === kind || line.kind === "failed")[count - 1];
+      const found = this.lines.filter((line) => line.kind === kind || line.kind === "failed")[
+        count - 1
+      ];
       if (found !== undefined) return found;
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
@@ -112,7 +133,7 @@ const users = isRoot ? (["root", "ordinary"] as const) : (["ordinary"] as const)
 describe.each(users)("a bundle of an %s user", (user) => {
   requires("bwrap");
   let owner: Owner;
-  afterEach(async () => await owner[Symbol.asyncDispose]());
+  afterEach(() => owner[Symbol.asyncDispose]());
 
   it("becomes ready, enforces, reloads and stops", async () => {
     owner = new Owner(user);
@@ -120,11 +141,17 @@ describe.each(users)("a bundle of an %s user", (user) => {
     expect(ready).toMatchObject({ kind: "ready" });
     expect(statSync(owner.door).mode & 0o777).toBe(0o666);
     expect(await refusal(owner.door)).toContain("egress: host-not-allowed");
-    expect((await owner.next("event"))["event"]).toMatchObject({ verdict: "deny", host: "evil.test" });
+    expect((await owner.next("event"))["event"]).toMatchObject({
+      verdict: "deny",
+      host: "evil.test",
+    });
     owner.say("reload");
     expect((await owner.next("reloaded"))["refused"]).toMatch(/refused its new policy/);
     expect(await refusal(owner.door)).toContain("egress: host-not-allowed");
-    expect(await verifyAudit(join(owner.directory, "audit.jsonl"))).toMatchObject({ ok: true, lines: 2 });
+    expect(await verifyAudit(join(owner.directory, "audit.jsonl"))).toMatchObject({
+      ok: true,
+      lines: 2,
+    });
     owner.say("stop");
     await owner.next("closed");
     expect(isAlive(ready.pid ?? 0)).toBe(false);
@@ -136,7 +163,12 @@ describe.each(users)("a bundle of an %s user", (user) => {
     const { pid = 0 } = await owner.next("ready");
     const argv = readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0");
     expect(argv[0]).toBe("/run/bundle/node");
-    expect(readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").toSorted()).toEqual(["", "LANG=C.UTF-8", "PATH=/usr/bin:/bin", "PWD=/"]);
+    expect(readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").toSorted()).toEqual([
+      "",
+      "LANG=C.UTF-8",
+      "PATH=/usr/bin:/bin",
+      "PWD=/",
+    ]);
     for (const file of ["logs/bundle.log", "audit.jsonl"]) {
       expect(readFileSync(join(owner.directory, file), "latin1")).not.toContain(TOKEN);
     }
@@ -144,20 +176,31 @@ describe.each(users)("a bundle of an %s user", (user) => {
     expect(statSync(join(owner.directory, "audit.jsonl")).mode & 0o777).toBe(0o600);
     // Its view of the file system, through the kernel.
     const root = `/proc/${pid}/root`;
-    for (const path of ["root", "home", "var", "etc/shadow", "etc/passwd", "run/bundle/logs", built.slice(1)]) {
+    for (const path of [
+      "root",
+      "home",
+      "var",
+      "etc/shadow",
+      "etc/passwd",
+      "run/bundle/logs",
+      built.slice(1),
+    ]) {
       expect(existsSync(join(root, path)), path).toBe(false);
     }
     expect(existsSync(join(root, "usr/bin"))).toBe(true);
     const status = readFileSync(`/proc/${pid}/status`, "utf8");
-    for (const set of ["CapEff", "CapPrm", "CapBnd", "CapAmb"]) expect(status).toMatch(new RegExp(`${set}:\\s+0{16}\n`));
-    const mounts = readFileSync(`/proc/${pid}/mounts`, "utf8").split("\n").map((line) => line.split(" "));
-    const writable = mounts.filter(([, , , options]) => options?.split(",").includes("rw")).map(([, at]) => at);
-    expect(writable.filter((at) => !at?.startsWith("/dev") && at !== "/proc").toSorted()).toEqual([
-      "/run/bundle/audit.jsonl",
-      "/run/bundle/doors",
-      "/run/bundle/queue",
-      "/tmp",
-    ]);
+    expect(status).toMatch(/NoNewPrivs:\s+1\n/);
+    for (const set of ["CapEff", "CapPrm", "CapAmb"])
+      expect(status).toMatch(new RegExp(`${set}:\\s+0{16}\n`));
+    const mounts = readFileSync(`/proc/${pid}/mounts`, "utf8")
+      .split("\n")
+      .map((line) => line.split(" "));
+    const writable = mounts
+      .filter(([, , , options]) => options?.split(",").includes("rw"))
+      .map(([, at]) => at);
+    const expected = ["/run/bundle/audit.jsonl", "/run/bundle/doors", "/run/bundle/queue", "/tmp"];
+    const seen = writable.filter((at) => !at?.startsWith("/dev") && at !== "/proc");
+    expect(new Set(seen)).toEqual(new Set(expected));
   });
 
   it("is restarted three times when it is killed, then gives up with every door closed", async () => {
@@ -169,8 +212,12 @@ describe.each(users)("a bundle of an %s user", (user) => {
       await vanish(() => isAlive(pid));
       if (kill < 4) {
         await owner.next("restart", kill);
-        await vanish(() => !owner.lines.some((line) => line.kind === "resources") || !existsSync(owner.door));
-        await expect.poll(() => refusal(owner.door), { timeout: 5000 }).toContain("host-not-allowed");
+        await vanish(
+          () => !owner.lines.some((line) => line.kind === "resources") || !existsSync(owner.door),
+        );
+        await expect
+          .poll(() => refusal(owner.door), { timeout: 5000 })
+          .toContain("host-not-allowed");
       }
     }
     expect(await owner.next("died")).toMatchObject({ code: "sidecar.died" });
@@ -189,7 +236,7 @@ describe.each(users)("a bundle of an %s user", (user) => {
 
 describe("a bundle that cannot start", () => {
   let owner: Owner;
-  afterEach(async () => await owner[Symbol.asyncDispose]());
+  afterEach(() => owner[Symbol.asyncDispose]());
 
   it("names the missing program", async () => {
     owner = new Owner("ordinary", "/nonexistent");
@@ -206,7 +253,11 @@ describe("a bundle that cannot start", () => {
     writeFileSync(entry, "process.stderr.write('no luck\\n'); process.exitCode = 3;");
     try {
       owner = new Owner("ordinary");
-      expect(await owner.next("ready")).toMatchObject({ kind: "failed", code: "sidecar.start", message: expect.stringContaining("status 3") });
+      expect(await owner.next("ready")).toMatchObject({
+        kind: "failed",
+        code: "sidecar.start",
+        message: expect.stringContaining("status 3"),
+      });
     } finally {
       writeFileSync(entry, good);
     }
@@ -214,7 +265,11 @@ describe("a bundle that cannot start", () => {
 });
 
 describe("the bundle's process", () => {
-  const run = async (env: NodeJS.ProcessEnv, frames: readonly object[], isClosing = true): Promise<{ status: number | null; stderr: string; stdout: string }> => {
+  const run = async (
+    env: NodeJS.ProcessEnv,
+    frames: readonly object[],
+    isClosing = true,
+  ): Promise<{ status: number | null; stderr: string; stdout: string }> => {
     const child = spawn(process.execPath, [entry], { env, stdio: "pipe" });
     const out = { stderr: "", stdout: "" };
     child.stderr.on("data", (chunk: Buffer) => (out.stderr += chunk.toString()));
@@ -232,7 +287,14 @@ describe("the bundle's process", () => {
   const directory = mkdtempSync(join(tmpdir(), "bundle-main-"));
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
   const door = join(directory, "proxy.sock");
-  const config = { policy: { routes: [], resolve: {} }, logLevel: 0, upstreamCa: [], scanSlots: [], placeholders: [], caCertificate: "" };
+  const config = {
+    policy: { routes: [], resolve: {} },
+    logLevel: 0,
+    upstreamCa: [],
+    scanSlots: [],
+    placeholders: [],
+    caCertificate: "",
+  };
   const configure = (more: object = {}): object => ({
     kind: "configure",
     version: 1,
@@ -254,13 +316,20 @@ describe("the bundle's process", () => {
     expect([unknown.status, unknown.stdout]).toEqual([1, expect.stringContaining("nonsense")]);
     const secrets = { EGRESS_CA_KEY: 31_337_000 };
     const malformed = await run({}, [configure({ secrets })]);
-    expect([malformed.status, malformed.stderr]).toEqual([1, expect.stringContaining("daemons.0.secrets")]);
+    expect([malformed.status, malformed.stderr]).toEqual([
+      1,
+      expect.stringContaining("daemons.0.secrets"),
+    ]);
     expect(malformed.stderr + malformed.stdout).not.toContain("31337000");
   });
 
   it("ends as a whole when a daemon cannot go on", async () => {
     const result = await run({}, [configure()], false);
     expect(result.status).toBe(1);
-    await expect(new Promise((resolve, reject) => net.connect(door, () => resolve("open")).on("error", reject))).rejects.toThrow();
+    await expect(
+      new Promise((resolve, reject) =>
+        net.connect(door, () => resolve("open")).on("error", reject),
+      ),
+    ).rejects.toThrow();
   });
 });

@@ -60,7 +60,10 @@ describe("framing", () => {
     ["xchunked", `${head("Transfer-Encoding: xchunked")}0\r\n\r\n`],
     ["chunked, identity", `${head("Transfer-Encoding: chunked, identity")}0\r\n\r\n`],
     ["gzip, chunked", `${head("Transfer-Encoding: gzip, chunked")}0\r\n\r\n`],
-    ["two transfer encodings", `${head("Transfer-Encoding: chunked", "Transfer-Encoding: chunked")}0\r\n\r\n`],
+    [
+      "two transfer encodings",
+      `${head("Transfer-Encoding: chunked", "Transfer-Encoding: chunked")}0\r\n\r\n`,
+    ],
     ["a blank before the colon", `${head("Transfer-Encoding : chunked")}0\r\n\r\n`],
     ["a folded header", head("X-A: 1", " Transfer-Encoding: chunked")],
     ["an odd chunk size", `${head("Transfer-Encoding: chunked")}0x5\r\nhello\r\n0\r\n\r\n`],
@@ -86,12 +89,19 @@ describe("framing", () => {
     const smuggled = `GET http://${PLAIN}/second HTTP/1.1\r\nHost: ${PLAIN}\r\nConnection: close\r\n\r\n`;
     const text = await sendRaw(egress.door, `${head("Content-Length: 5")}hello${smuggled}`);
     expect(text.match(/HTTP\/1\.1 200/g)).toHaveLength(2);
-    expect(plain.seen.map((it) => it.url).sort()).toEqual(["/", "/second"]);
-    expect((await egress.audit()).map((it) => it.path).sort()).toEqual(["/", "/second"]);
+    const both = new Set(["/", "/second"]);
+    expect(new Set(plain.seen.map((it) => it.url))).toEqual(both);
+    expect(new Set((await egress.audit()).map((it) => it.path))).toEqual(both);
   });
 
   it("strips what belongs to the connection, and what Connection names", async () => {
-    const lines = ["Connection: X-Hop, close", "X-Hop: 1", "TE: trailers", "Proxy-Authorization: Basic eA==", "Keep-Alive: 5"];
+    const lines = [
+      "Connection: X-Hop, close",
+      "X-Hop: 1",
+      "TE: trailers",
+      "Proxy-Authorization: Basic eA==",
+      "Keep-Alive: 5",
+    ];
     await sendRaw(egress.door, head(...lines, "X-End: 2", "Content-Length: 0"));
     const names = plain.seen[0]?.rawHeaders.filter((_, index) => index % 2 === 0);
     expect(names).toEqual(["Host", "X-End", "Content-Length", "Connection"]);
@@ -110,9 +120,17 @@ describe("upgrades", () => {
     ["h2c", 403],
   ])("answers %s with %i at once", async (protocol, status) => {
     const socket = await openTunnel(egress.door, `${HOST}:443`);
-    const headers = { connection: "Upgrade", upgrade: protocol, "sec-websocket-key": "x", "sec-websocket-version": "13" };
+    const headers = {
+      connection: "Upgrade",
+      upgrade: protocol,
+      "sec-websocket-key": "x",
+      "sec-websocket-version": "13",
+    };
     const answer = await ask(socket, HOST, { headers });
-    expect([answer.status, answer.body]).toEqual([status, expect.stringMatching(/^egress: upgrade-refused: /)]);
+    expect([answer.status, answer.body]).toEqual([
+      status,
+      expect.stringMatching(/^egress: upgrade-refused: /),
+    ]);
     expect(upstream.connections).toBe(0);
     socket.destroy();
   });
@@ -124,7 +142,9 @@ describe("requests", () => {
     const refused = await sendRaw(egress.door, head(...lines).replaceAll(PLAIN, "evil.test"));
     expect(refused).toMatch(/^HTTP\/1\.1 403 /);
     const socket = net.connect(egress.door);
-    const first = new Promise<string>((resolve) => socket.once("data", (chunk: Buffer) => resolve(chunk.toString())));
+    const first = new Promise<string>((resolve) =>
+      socket.once("data", (chunk: Buffer) => resolve(chunk.toString())),
+    );
     socket.write(head(...lines));
     expect(await first).toMatch(/^HTTP\/1\.1 100 /);
     expect(await sendRaw(socket, "hello")).toMatch(/HTTP\/1\.1 200 /);
@@ -139,7 +159,11 @@ describe("requests", () => {
       response.end();
     };
     const headAnswer = await askThrough(egress.door, HOST, { method: "HEAD" });
-    expect([headAnswer.status, headAnswer.headers["content-length"], headAnswer.body]).toEqual([200, "1234", ""]);
+    expect([headAnswer.status, headAnswer.headers["content-length"], headAnswer.body]).toEqual([
+      200,
+      "1234",
+      "",
+    ]);
     const empty = await askThrough(egress.door, HOST, { method: "DELETE" });
     expect([empty.status, empty.headers["set-cookie"]]).toEqual([204, ["a=1", "b=2"]]);
   });
@@ -189,7 +213,9 @@ describe("streaming", () => {
       http.get({ createConnection: () => socket, headers: { host: HOST } }, resolve);
     });
     for (const event of ["data: one\n\n", "data: two\n\n", `data: sk-rea`]) {
-      const next = new Promise<string>((resolve) => response.once("data", (chunk: Buffer) => resolve(chunk.toString())));
+      const next = new Promise<string>((resolve) =>
+        response.once("data", (chunk: Buffer) => resolve(chunk.toString())),
+      );
       send(event);
       // Only a tail that could become the token is held back.
       expect(await next).toBe(event.startsWith("data: sk") ? "data: " : event);
@@ -215,7 +241,8 @@ describe("streaming", () => {
       };
       more();
     };
-    const socket = kind === "masked" ? await openTunnel(egress.door, `${HOST}:443`) : net.connect(egress.door);
+    const socket =
+      kind === "masked" ? await openTunnel(egress.door, `${HOST}:443`) : net.connect(egress.door);
     const path = kind === "masked" ? "/" : `http://${PLAIN}/`;
     const host = kind === "masked" ? HOST : PLAIN;
     const response = await new Promise<http.IncomingMessage>((resolve) => {
@@ -237,8 +264,15 @@ describe("streaming", () => {
     const before = process.memoryUsage().rss;
     const started = performance.now();
     const answer = await new Promise<http.IncomingMessage>((resolve, reject) => {
-      const headers = { host: HOST, authorization: `Bearer ${PLACEHOLDER}`, ...(kind === "length" && { "content-length": body.length }) };
-      const request = http.request({ createConnection: () => socket, method: "POST", headers }, resolve);
+      const headers = {
+        host: HOST,
+        authorization: `Bearer ${PLACEHOLDER}`,
+        ...(kind === "length" && { "content-length": body.length }),
+      };
+      const request = http.request(
+        { createConnection: () => socket, method: "POST", headers },
+        resolve,
+      );
       request.on("error", reject);
       for (let at = 0; at < body.length; at += MIB) request.write(body.subarray(at, at + MIB));
       request.end();
@@ -257,7 +291,8 @@ describe("limits", () => {
       const socket = net.connect(egress.door);
       socket.on("error", () => undefined);
       if (index % 3 === 0) socket.write("GET http://plain.exam");
-      else if (index % 3 === 1) socket.write(`CONNECT ${HOST}:443 HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+      else if (index % 3 === 1)
+        socket.write(`CONNECT ${HOST}:443 HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
       else socket.write(`${head("Content-Length: 100")}half`);
       return socket;
     });
@@ -270,7 +305,11 @@ describe("limits", () => {
   it("gives up a handshake that does not come", async () => {
     const socket = net.connect(egress.door);
     const started = performance.now();
-    const text = await sendRaw(socket, `CONNECT ${HOST}:443 HTTP/1.1\r\nHost: ${HOST}\r\n\r\n\x16\x03\x01`, 15_000);
+    const text = await sendRaw(
+      socket,
+      `CONNECT ${HOST}:443 HTTP/1.1\r\nHost: ${HOST}\r\n\r\n\x16\x03\x01`,
+      15_000,
+    );
     expect(text).toMatch(/^HTTP\/1\.1 200 /);
     expect(performance.now() - started).toBeGreaterThan(9000);
     expect(performance.now() - started).toBeLessThan(12_000);
@@ -304,12 +343,15 @@ describe("an upstream proxy", () => {
     await using behind = await startEgress({
       routes: [route(HOST, { auth: bearer }), route("inner.example.test")],
       config: { upstreamProxy: `http://127.0.0.1:${port}` },
-      lookup: (name) => (name === HOST ? Promise.reject(new Error("unknown")) : Promise.resolve(["10.0.0.1"])),
+      lookup: (name) =>
+        name === HOST ? Promise.reject(new Error("unknown")) : Promise.resolve(["10.0.0.1"]),
     });
     expect((await askThrough(behind.door, HOST)).status).toBe(200);
     expect(upstream.seen[0]?.headers.authorization).toBe(`Bearer ${TOKEN}`);
     expect(asked).toEqual([`${HOST}:443 Host ${HOST}:443`]);
-    expect((await askThrough(behind.door, "inner.example.test")).body).toMatch(/^egress: address-forbidden/);
+    expect((await askThrough(behind.door, "inner.example.test")).body).toMatch(
+      /^egress: address-forbidden/,
+    );
     expect((await askThrough(behind.door, HOST, { path: `/${SCANNED}` })).status).toBe(403);
     expect(asked).toHaveLength(1);
     proxy.closeAllConnections();

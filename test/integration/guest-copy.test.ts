@@ -1,10 +1,10 @@
 // Copies between host and guest: what goes in comes out, and a hostile side writes and reads nothing outside its root.
+
 import { spawn } from "node:child_process";
 import {
   chmod,
   lstat,
   mkdir,
-  mkdtemp,
   readFile,
   readlink,
   stat,
@@ -12,7 +12,6 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { ArchiveItem } from "../../src/backends/contract.ts";
@@ -21,9 +20,9 @@ import { type HostPath, parseGuestPath, parseHostPath } from "../../src/base/ids
 import { encodeArchive } from "../../src/protocol/archive.ts";
 import { openFakeGuest } from "../support/fake-guest.ts";
 import { openTestGuest, PROGRAMS } from "../support/guest-init.ts";
+import { tempDir } from "../support/temp-dir.ts";
 
-const temporary = async (): Promise<HostPath> =>
-  parseHostPath(await mkdtemp(join(tmpdir(), "copy-")));
+const temporary = async (): Promise<HostPath> => parseHostPath(tempDir("copy-"));
 const under = (dir: string, path: string): HostPath => parseHostPath(join(dir, path));
 
 async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {

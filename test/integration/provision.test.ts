@@ -489,10 +489,10 @@ describe("locateProgram", () => {
 
 describe("copyHostEtc", () => {
   it("copies what programs are linked through and nothing that names people or keys", async () => {
-    for (const name of ["alternatives", "ssh", "java-17-openjdk/security", "ssl/private"]) {
+    for (const name of ["perl", "ssh", "java-17-openjdk/security", "ssl/private"]) {
       mkdirSync(join(source, name), { recursive: true });
     }
-    symlinkSync("/usr/bin/mawk", join(source, "alternatives/awk"));
+    symlinkSync("/usr/bin/mawk", join(source, "perl/awk"));
     symlinkSync("/usr/lib/os-release", join(source, "os-release"));
     for (const name of [
       "shadow",
@@ -507,11 +507,11 @@ describe("copyHostEtc", () => {
     write("java-17-openjdk/management.password", "x", 0o600);
     mkdirSync(target);
     await copyHostEtc(target, source);
-    expect(readlinkSync(join(target, "alternatives/awk"))).toBe("/usr/bin/mawk");
+    expect(readlinkSync(join(target, "perl/awk"))).toBe("/usr/bin/mawk");
     expect(existsSync(join(target, "java-17-openjdk/security/java.security"))).toBe(true);
     expect(existsSync(join(target, "java-17-openjdk/management.password"))).toBe(false);
     expect(lstatSync(join(target, "os-release")).isFile()).toBe(existsSync("/usr/lib/os-release"));
-    const names = ["alternatives", "java-17-openjdk", "os-release", "services"];
+    const names = ["java-17-openjdk", "os-release", "perl", "services"];
     expect(readdirSync(target).toSorted()).toEqual(names);
   });
 });

@@ -1,13 +1,24 @@
 // Real bottles on bubblewrap, each with a driver program inside that makes the attempts; as root and as an ordinary user.
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createInterface } from "node:readline";
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import type { AuditLine } from "../../src/protocol/audit.ts";
-import { modesHere, type Mode } from "./bubblewrap-owner.ts";
+import { type Mode, modesHere } from "./bubblewrap-owner.ts";
 
-export { modesHere, type Mode };
+export { type Mode, modesHere };
 
 const PROGRAMS = join(import.meta.dirname, "../fixtures/programs");
 const ORDINARY_UID = 65_534;
@@ -108,7 +119,8 @@ export class AttackWorld implements AsyncDisposable {
 
   /** Ends the bottles; what lies on disk stays until disposal. */
   async close(): Promise<void> {
-    if (this.child.exitCode === null && this.child.signalCode === null) this.child.stdin!.write('{"close":true}\n');
+    if (this.child.exitCode === null && this.child.signalCode === null)
+      this.child.stdin!.write('{"close":true}\n');
     await this.#exited;
   }
 
@@ -117,7 +129,12 @@ export class AttackWorld implements AsyncDisposable {
     rmSync(this.root, { recursive: true, force: true, maxRetries: 3 });
   }
 
-  #hear(message: { ready?: BottleFacts[]; failed?: string; closed?: unknown; answer?: DriverAnswer & { id: number } }): void {
+  #hear(message: {
+    ready?: BottleFacts[];
+    failed?: string;
+    closed?: unknown;
+    answer?: DriverAnswer & { id: number };
+  }): void {
     if (message.ready !== undefined) {
       this.bottles = message.ready;
       this.#ready.resolve();
@@ -135,12 +152,16 @@ export async function openAttackWorld(options: AttackOptions): Promise<AttackWor
   const { mode, bottles, env = {}, files = {} } = options;
   const root = mkdtempSync(join(tmpdir(), "bb-attack-"));
   const driver = join(root, "driver");
-  for (const name of ["home/bottles", "home/agents", "project", "driver"]) mkdirSync(join(root, name), { recursive: true });
+  for (const name of ["home/bottles", "home/agents", "project", "driver"])
+    mkdirSync(join(root, name), { recursive: true });
   cpSync(join(PROGRAMS, "attack-driver.mjs"), join(driver, "attack-driver.mjs"));
   writeFileSync(join(root, "project", "README.md"), "# project\n");
   for (const [path, text] of Object.entries(files)) writeFileSync(join(root, "home", path), text);
   for (const [name, text] of Object.entries(bottles)) {
-    writeFileSync(join(root, "home/bottles", `${name}.md`), `---\n${text}\nmounts: [{ host: ${driver}, guest: /driver }]\n---\n`);
+    writeFileSync(
+      join(root, "home/bottles", `${name}.md`),
+      `---\n${text}\nmounts: [{ host: ${driver}, guest: /driver }]\n---\n`,
+    );
     writeFileSync(join(root, "home/agents", `${name}.md`), `---\nbottle: ${name}\n---\n`);
   }
   const isDropping = mode === "user" && userInfo().uid === 0;
@@ -154,8 +175,16 @@ export async function openAttackWorld(options: AttackOptions): Promise<AttackWor
     agents: Object.keys(bottles),
     driver: ["/opt/bot-bottle/bin/node", "/driver/attack-driver.mjs"],
   };
-  const [file = "", ...args] = [...drop, process.execPath, join(PROGRAMS, "attack-owner.ts"), JSON.stringify(settings)];
-  const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"], env: { PATH: SEARCH_PATH, LAUNCHER_VARIABLE: "launcher-environment-canary" } });
+  const [file = "", ...args] = [
+    ...drop,
+    process.execPath,
+    join(PROGRAMS, "attack-owner.ts"),
+    JSON.stringify(settings),
+  ];
+  const child = spawn(file, args, {
+    stdio: ["pipe", "pipe", "pipe"],
+    env: { PATH: SEARCH_PATH, LAUNCHER_VARIABLE: "launcher-environment-canary" },
+  });
   child.stdin.write(`${JSON.stringify({ PATH: SEARCH_PATH, HOME: root, ...env })}\n`);
   const world = new AttackWorld(root, child);
   try {

@@ -2,9 +2,20 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach } from "vitest";
-import { type Backend, type Bottle, type BottlePlan, homePaths, type HomePaths, openBottle, type OpenOptions, parseHostPath, planStart, type StartOptions } from "../../src/index.ts";
+import { onTestFinished } from "vitest";
 import type { BundleHost } from "../../src/bundle/contract.ts";
+import {
+  type Backend,
+  type Bottle,
+  type BottlePlan,
+  type HomePaths,
+  homePaths,
+  type OpenOptions,
+  openBottle,
+  parseHostPath,
+  planStart,
+  type StartOptions,
+} from "../../src/index.ts";
 
 export interface World {
   readonly root: string;
@@ -13,19 +24,26 @@ export interface World {
   readonly env: Readonly<Record<string, string>>;
 }
 
-const DEFAULT_BOTTLE = "agent_provider: { template: command, settings: { argv: [/bin/sh, -c, exit 0] } }";
+const DEFAULT_BOTTLE =
+  "agent_provider: { template: command, settings: { argv: [/bin/sh, -c, exit 0] } }";
 
 /** Makes a home with one bottle `box` and one agent `worker`; removed after the test. */
 export function makeWorld(bottle: string = DEFAULT_BOTTLE): World {
   const root = mkdtempSync(join(tmpdir(), "bb-test-"));
   const home = homePaths(parseHostPath(join(root, "home")));
   const project = join(root, "project");
-  for (const directory of [home.bottles, home.agents, project]) mkdirSync(directory, { recursive: true });
+  for (const directory of [home.bottles, home.agents, project])
+    mkdirSync(directory, { recursive: true });
   writeFileSync(join(home.bottles, "box.md"), `---\n${bottle}\n---\n`);
   writeFileSync(join(home.agents, "worker.md"), "---\nbottle: box\n---\nDo the work.\n");
   writeFileSync(join(project, "README.md"), "# project\n");
-  afterEach(() => rmSync(root, { recursive: true, force: true, maxRetries: 3 }));
-  return { root, home, project, env: { PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", HOME: root } };
+  onTestFinished(() => rmSync(root, { recursive: true, force: true, maxRetries: 3 }));
+  return {
+    root,
+    home,
+    project,
+    env: { PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", HOME: root },
+  };
 }
 
 const DEFAULTS: StartOptions = {
@@ -41,7 +59,10 @@ const DEFAULTS: StartOptions = {
 };
 
 /** Plans a start of `worker`. */
-export async function planIn(world: World, options: Partial<StartOptions> = {}): Promise<BottlePlan> {
+export async function planIn(
+  world: World,
+  options: Partial<StartOptions> = {},
+): Promise<BottlePlan> {
   const { plan } = await planStart({
     home: world.home,
     userHome: parseHostPath(world.root),
@@ -61,7 +82,12 @@ export interface Launchers {
 }
 
 /** Plans and launches. */
-export async function openIn(world: World, launchers: Launchers, options: Partial<StartOptions> = {}, open: Partial<OpenOptions> = {}): Promise<Bottle> {
+export async function openIn(
+  world: World,
+  launchers: Launchers,
+  options: Partial<StartOptions> = {},
+  open: Partial<OpenOptions> = {},
+): Promise<Bottle> {
   const plan = await planIn(world, { backend: launchers.backend.name, ...options });
   return openBottle(plan, { env: world.env, ...launchers, ...open });
 }

@@ -2,9 +2,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { chownSync } from "node:fs";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
-import { createInterface } from "node:readline";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { build } from "esbuild";
 
 export type Mode = "root" | "user";

@@ -13,12 +13,16 @@ export const TOKENS = {
   QUERY_TOKEN: "qry-real-Mm1Nn2Oo3Pp4Qq5Rr6Ss7Tt8",
 } as const;
 /** A value that the operator gives to the guest on purpose. */
-export const PLANTED = "planted/Jj0Kk9+Ll8Ii7Hh6\"Gg5=Ff4";
+export const PLANTED = 'planted/Jj0Kk9+Ll8Ii7Hh6"Gg5=Ff4';
 
 /** What an attempt is made of. `text` is latin1; parts are written one after another. */
 export interface Attempt {
   /** Straight to the proxy, or through CONNECT and TLS. */
-  readonly tunnel?: { readonly authority: string; readonly servername?: string; readonly isPlain?: boolean };
+  readonly tunnel?: {
+    readonly authority: string;
+    readonly servername?: string;
+    readonly isPlain?: boolean;
+  };
   readonly bytes: string | Buffer | readonly (string | Buffer)[];
   readonly waitMs?: number;
 }
@@ -66,7 +70,10 @@ export class EgressAttack implements AsyncDisposable {
     const answer = await this.send(attempt);
     const text = answer.text ?? "";
     if (expected.status === undefined) expect(text).not.toMatch(/^HTTP\//);
-    else expect(text).toMatch(new RegExp(`^HTTP/1\\.1 ${expected.status} [^]*\\r\\n\\r\\negress: ${expected.reason}: `));
+    else
+      expect(text).toMatch(
+        new RegExp(`^HTTP/1\\.1 ${expected.status} [^]*\\r\\n\\r\\negress: ${expected.reason}: `),
+      );
     expect(this.sink.count(), "nothing arrived outside").toEqual(before);
     const events = this.world.audit().filter((line) => line.seq > seq);
     const kinds = expected.kind === undefined ? {} : { kind: expected.kind };
@@ -98,7 +105,8 @@ export class EgressAttack implements AsyncDisposable {
         Buffer.from(secret).toString("base64url"),
         Buffer.from(secret).toString("hex"),
       ];
-      for (const spelling of spellings) expect(log.toLowerCase()).not.toContain(spelling.toLowerCase());
+      for (const spelling of spellings)
+        expect(log.toLowerCase()).not.toContain(spelling.toLowerCase());
     }
   }
 
@@ -113,10 +121,13 @@ export async function openEgressAttack(mode: Mode): Promise<EgressAttack> {
   const sink = await new Sink().open();
   const https = `127.0.0.1:${sink.httpsPort}`;
   const resolve = {
-    ...Object.fromEntries(["api", "key", "query", "open", "git", "redact", "narrow", "evil"].map((name) => [`${name}.attack.test`, https])),
+    ...Object.fromEntries(
+      ["api", "key", "query", "open", "git", "redact", "narrow", "evil", "wrong", "stranger"].map(
+        (name) => [`${name}.attack.test`, https],
+      ),
+    ),
     "plain.attack.test": `127.0.0.1:${sink.httpPort}`,
     "private.attack.test": "169.254.169.254:80",
-    "loop.attack.test": "127.0.0.1:9099",
   };
   const bottle = `
 agent_provider: { template: command, settings: { argv: [/bin/true] } }
@@ -135,7 +146,8 @@ egress:
     - host: open.attack.test
     - host: plain.attack.test
     - host: private.attack.test
-    - host: loop.attack.test
+    - host: wrong.attack.test
+    - host: stranger.attack.test
     - { host: git.attack.test, git: { fetch: true } }
     - { host: redact.attack.test, dlp: { outbound_on_match: redact } }
     - { host: narrow.attack.test, matches: [{ methods: [GET], paths: [{ value: /ok }] }] }`;
@@ -155,7 +167,21 @@ egress:
 }
 
 /** A request as text; `lines` are header lines. */
-export function request(method: string, target: string, host: string, lines: readonly string[] = [], body = ""): string {
+export function request(
+  method: string,
+  target: string,
+  host: string,
+  lines: readonly string[] = [],
+  body = "",
+): string {
   const length = body === "" ? [] : [`Content-Length: ${Buffer.byteLength(body, "latin1")}`];
-  return [`${method} ${target} HTTP/1.1`, `Host: ${host}`, "Connection: close", ...lines, ...length, "", body].join("\r\n");
+  return [
+    `${method} ${target} HTTP/1.1`,
+    `Host: ${host}`,
+    "Connection: close",
+    ...lines,
+    ...length,
+    "",
+    body,
+  ].join("\r\n");
 }

@@ -1,13 +1,13 @@
 // A hostile guest: raw frames on the other end of an owner's link.
+
 import { once } from "node:events";
-import { mkdtemp } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type GuestLink, openGuestLink } from "../../src/backends/shared/guest-link.ts";
 import { openInitDoor } from "../../src/backends/shared/init-door.ts";
 import { parseGuestPath } from "../../src/base/ids.ts";
 import { encodeFrame, type Frame, FrameDecoder } from "../../src/protocol/frame.ts";
+import { tempDir } from "./temp-dir.ts";
 
 export interface FakeGuest {
   readonly socket: Socket;
@@ -24,7 +24,7 @@ export async function openFakeGuest(
   readonly guest: FakeGuest;
   readonly link: Promise<GuestLink>;
 }> {
-  const path = join(await mkdtemp(join(tmpdir(), "fake-guest-")), "init.sock");
+  const path = join(tempDir("fake-guest-"), "init.sock");
   const door = await openInitDoor(path);
   const socket = connect(path);
   await once(socket, "connect");

@@ -52,6 +52,8 @@ const PROBES = {
   strace: runs("strace", "-V"),
   openssl: runs("openssl", "version"),
   python3: runs("python3", "--version"),
+  perl: runs("perl", "-v"),
+  cc: runs("cc", "--version"),
   chromium: runs("chromium", "--version"),
 } satisfies Record<string, Probe>;
 

@@ -1,5 +1,10 @@
 // The world outside a bottle: HTTPS and plain HTTP servers on loopback that note every connection and every request, under a CA of their own.
-import { createServer as createHttp, type IncomingMessage, type Server as HttpServer, type ServerResponse } from "node:http";
+import {
+  createServer as createHttp,
+  type Server as HttpServer,
+  type IncomingMessage,
+  type ServerResponse,
+} from "node:http";
 import { createServer as createHttps } from "node:https";
 import type { AddressInfo, Server } from "node:net";
 import { createSecureContext } from "node:tls";
@@ -32,13 +37,25 @@ export class Sink implements AsyncDisposable {
     const authority = createAuthority({ commonName: "the world outside", now: Date.now() });
     this.caPem = authority.certificatePem;
     const minter = createLeafMinter({ ...authority, now: Date.now });
+    const strangers = createLeafMinter({
+      ...createAuthority({ commonName: "somebody else", now: Date.now() }),
+      now: Date.now,
+    });
     const first = minter.mint("default.attack.test");
-    const SNICallback = (name: string, done: (error: Error | null, context?: ReturnType<typeof createSecureContext>) => void): void => {
-      const leaf = minter.mint(name);
+    const SNICallback = (
+      name: string,
+      done: (error: Error | null, context?: ReturnType<typeof createSecureContext>) => void,
+    ): void => {
+      // Two names prove themselves badly: with another name's certificate, and with one of an unknown authority.
+      const known = minter.mint(name.startsWith("wrong.") ? "default.attack.test" : name);
+      const leaf = name.startsWith("stranger.") ? strangers.mint(name) : known;
       done(null, createSecureContext({ cert: leaf.certPem, key: leaf.keyPem }));
     };
     const identity = { cert: first.certPem, key: first.keyPem, SNICallback };
-    this.#https = createHttps(identity, (request, response) => void this.#take("https", request, response)) as unknown as HttpServer;
+    this.#https = createHttps(
+      identity,
+      (request, response) => void this.#take("https", request, response),
+    ) as unknown as HttpServer;
     this.#http = createHttp((request, response) => void this.#take("http", request, response));
     for (const server of [this.#https, this.#http]) {
       server.on("connection", () => (this.connections += 1));
@@ -61,10 +78,18 @@ export class Sink implements AsyncDisposable {
 
   /** What a refused attempt must not change. */
   count(): { requests: number; connections: number; bodyBytes: number } {
-    return { requests: this.arrived.length, connections: this.connections, bodyBytes: this.bodyBytes };
+    return {
+      requests: this.arrived.length,
+      connections: this.connections,
+      bodyBytes: this.bodyBytes,
+    };
   }
 
-  async #take(scheme: Arrived["scheme"], request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #take(
+    scheme: Arrived["scheme"],
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
     const chunks: Buffer[] = [];
     request.on("error", () => undefined);
     try {
@@ -77,7 +102,14 @@ export class Sink implements AsyncDisposable {
       return void error;
     }
     const { method = "", url = "", headers } = request;
-    const arrived = { scheme, host: headers.host ?? "", method, url, headers, body: Buffer.concat(chunks) };
+    const arrived = {
+      scheme,
+      host: headers.host ?? "",
+      method,
+      url,
+      headers,
+      body: Buffer.concat(chunks),
+    };
     this.arrived.push(arrived);
     this.answer(arrived, response);
   }
@@ -91,7 +123,10 @@ export class Sink implements AsyncDisposable {
 }
 
 /** Listens on a free port of 127.0.0.1, or where it is told. */
-export function listen(server: Server, where: object | string = { host: "127.0.0.1", port: 0 }): Promise<void> {
+export function listen(
+  server: Server,
+  where: object | string = { host: "127.0.0.1", port: 0 },
+): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen(where, resolve);

@@ -21,8 +21,10 @@ import { waitUntilGone } from "./reap.ts";
 import { inspectIsolation, type IsolationOptions } from "./isolation.ts";
 import type { ShieldedStdio } from "./stdio.ts";
 
-/** Time for guest-init to end its sessions; it gives them 2 s, and its last words 1 s. */
-const SHUTDOWN_MS = 4_000;
+/** Time for guest-init to end its sessions: it gives each round of them 2 s. After it the guest is killed. */
+const SHUTDOWN_MS = 5_000;
+/** Time for the processes around guest-init to follow it. */
+const FOLLOW_MS = 500;
 /** Time for the last output to reach its file after the guest has ended. */
 const DRAIN_MS = 2_000;
 
@@ -97,8 +99,8 @@ export class BubblewrapGuest implements Guest {
   async #end(): Promise<void> {
     const { child, link, init, stdio, resources, ports } = this.#parts;
     const { clock, log } = ports;
-    await ignore(Promise.resolve(link.shutdown()), "the guest is killed next", log);
-    await settlesWithin(child.exited, SHUTDOWN_MS, clock);
+    await ignore(link.shutdown(SHUTDOWN_MS), "the guest is killed next", log);
+    await settlesWithin(child.exited, FOLLOW_MS, clock);
     killIfSame(init, "SIGKILL");
     await child.terminate();
     await waitUntilGone([init], clock);

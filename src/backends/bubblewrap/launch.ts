@@ -21,6 +21,7 @@ import { probeLimitHost, tryNamespaces } from "./probe.ts";
 import { type HostLayout, renderBubblewrap, renderDropPrefix, renderLauncher } from "./render.ts";
 import { parseSeccompArch, renderSeccompFilter } from "./seccomp.ts";
 import { type ShieldedStdio, shieldStdio } from "./stdio.ts";
+import type { SeccompArch } from "./syscalls.ts";
 import { watchMemory } from "./watchdog.ts";
 
 /** Milliseconds for guest-init to connect: it takes 60, a busy machine a hundred times that. */
@@ -76,29 +77,36 @@ export async function launchBubblewrap(plan: GuestPlan, context: LaunchContext):
 
 async function prepare(plan: GuestPlan, context: LaunchContext): Promise<Preparation> {
   context.signal?.throwIfAborted();
+  const arch = requireArch();
   const isRoot = process.getuid?.() === 0;
   // A guest that is kernel uid 0, mapped or not, owns what root owns.
-  if (isRoot !== (plan.hostUid !== undefined))
+  if (isRoot !== (plan.hostUid !== undefined)) {
     throw new BugError("a guest has a host uid of its own exactly when root launches it");
-  const arch = parseSeccompArch(process.arch);
-  if (arch === undefined)
-    throw new HostError(
-      "host.backend-unavailable",
-      `there is no system-call filter for ${process.arch}`,
-    );
-  await checkMountPoints(plan);
-  const layout = await probeLayout(context.ports, isRoot);
+  }
+  const [layout] = await Promise.all([probeLayout(context.ports, isRoot), checkMountPoints(plan)]);
   const { memoryBytes, cpus } = plan.limits;
   const host = await probeLimitHost(context.ports, {
     hasPrlimit: layout.prlimit !== undefined,
     needsGroups: memoryBytes !== undefined || cpus !== undefined,
   });
+  const limits = chooseLimits(plan.id, plan.limits, host);
   await prepareEtc(plan.etcDir, layout.etcEntries);
-  return {
-    layout,
-    limits: chooseLimits(plan.id, plan.limits, host),
-    filter: renderSeccompFilter(arch, plan),
-  };
+  const filter = renderSeccompFilter(arch, {
+    allowsUserNamespaces: plan.allowsUserNamespaces,
+    sharesProcessGroup: plan.terminal === "shared",
+    boundsSharedMemory: limits.watchedBytes !== undefined,
+  });
+  return { layout, limits, filter };
+}
+
+function requireArch(): SeccompArch {
+  const arch = parseSeccompArch(process.arch);
+  if (process.platform === "linux" && arch !== undefined) return arch;
+  throw new HostError(
+    "host.backend-unavailable",
+    `bubblewrap guests run on Linux on x64 or arm64; this is ${process.platform} on ${process.arch}`,
+    { hint: "run bot-bottle doctor" },
+  );
 }
 
 async function spawn(
@@ -140,6 +148,8 @@ async function connectGuest(
     const init = identityOf(await readGuestPid(parts.child, context.signal));
     await parts.record(init);
     const socket = await acceptGuest(parts.child, parts.door, context.signal);
+    // From here on the guest can trace its first process and write what it likes into bubblewrap's log.
+    parts.child.stderr?.destroy();
     const relays = plan.doors.map(({ port, name }) => ({
       port,
       socket: `${plan.guestDoors}/${name}.sock`,

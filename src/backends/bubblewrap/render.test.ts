@@ -108,7 +108,7 @@ describe("renderBubblewrap as an ordinary user", () => {
 
   it("shows nothing of the host on the command line that the guest can read", () => {
     expect(argv).toEqual([
-      ...["/usr/bin/prlimit", "--core=1:1", "--"],
+      ...["/usr/bin/prlimit", "--core=1:1", "--rtprio=0:0", "--"],
       "/usr/bin/bwrap",
       ...["--args", "3", "--seccomp", "4", "--info-fd", "5", "--"],
       ...["/bin/sh", "-c", 'exec "$@" 2>&6 6>&-', "sh"],
@@ -149,7 +149,7 @@ describe("renderBubblewrap as root", () => {
   it("makes the sources reachable, then takes the guest's uid, then makes the guest", () => {
     const end = argv.lastIndexOf("/usr/bin/bwrap");
     expect(argv.slice(0, end)).toEqual([
-      ...["/usr/bin/prlimit", "--core=1:1", "--"],
+      ...["/usr/bin/prlimit", "--core=1:1", "--rtprio=0:0", "--"],
       "/usr/bin/bwrap",
       ...["--die-with-parent", "--dev-bind", "/", "/", "--tmpfs", "/mnt"],
       ...["--bind", "/h/state/web-a1b2c/home", "/mnt/0"],

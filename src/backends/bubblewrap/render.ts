@@ -72,11 +72,7 @@ export function renderBubblewrap(plan: GuestPlan, layout: HostLayout): RenderedB
     "--",
     ...renderFirstProcess(plan, layout),
   ];
-  const argv = [
-    ...renderCoreLimit(layout),
-    ...renderDrop(plan, layout, sources.outerArgs),
-    ...inner,
-  ];
+  const argv = [...renderRlimits(layout), ...renderDrop(plan, layout, sources.outerArgs), ...inner];
   return { args, argv };
 }
 
@@ -154,10 +150,13 @@ function sortedMounts(plan: GuestPlan): GuestPlan["mounts"] {
   return plan.mounts.toSorted((a, b) => (a.guestPath < b.guestPath ? -1 : 1));
 }
 
-/** Set before the filter is in force, which answers every later attempt without doing anything. */
-function renderCoreLimit(layout: HostLayout): readonly string[] {
+/**
+ * Set before the filter is in force, which answers every later change of the core limit without doing anything. Real-time
+ * scheduling, which some desktops give their users, would starve the machine.
+ */
+function renderRlimits(layout: HostLayout): readonly string[] {
   if (layout.prlimit === undefined) return [];
-  return [layout.prlimit, `--core=${CORE_LIMIT_BYTES}:${CORE_LIMIT_BYTES}`, "--"];
+  return [layout.prlimit, `--core=${CORE_LIMIT_BYTES}:${CORE_LIMIT_BYTES}`, "--rtprio=0:0", "--"];
 }
 
 /**

@@ -8,7 +8,7 @@ import {
   renderSeccompFilter,
   SECCOMP,
 } from "./seccomp.ts";
-import { REFUSED_CALLS, type SeccompArch } from "./syscalls.ts";
+import { type FilterOptions, REFUSED_CALLS, type SeccompArch } from "./syscalls.ts";
 
 interface Call {
   readonly nr: number;
@@ -43,9 +43,19 @@ function interpret(filter: Buffer, data: Buffer): number {
   throw new Error("ran off the end of the filter");
 }
 
-function verdict(call: Call, arch: SeccompArch = "x64", allowsUserNamespaces = false): string {
+const PLAIN: FilterOptions = {
+  allowsUserNamespaces: false,
+  sharesProcessGroup: false,
+  boundsSharedMemory: false,
+};
+
+function verdict(
+  call: Call,
+  arch: SeccompArch = "x64",
+  options: Partial<FilterOptions> = {},
+): string {
   const answer = interpret(
-    renderSeccompFilter(arch, { allowsUserNamespaces }),
+    renderSeccompFilter(arch, { ...PLAIN, ...options }),
     encodeCall(call, arch),
   );
   if (answer === SECCOMP.allow) return "allow";
@@ -141,16 +151,45 @@ describe.each(["x64", "arm64"] as const)("the filter for %s", (arch) => {
     const nr = call.numbers[arch];
     if (nr === undefined) return;
     expect(verdict({ nr }, arch)).toBe(call.errno === "ENOSYS" ? "errno 38" : "errno 1");
-    expect(verdict({ nr, args: [1n, 2n, 3n, 4n, 5n, 6n] }, arch, true)).not.toBe("allow");
+    expect(
+      verdict({ nr, args: [1n, 2n, 3n, 4n, 5n, 6n] }, arch, { allowsUserNamespaces: true }),
+    ).not.toBe("allow");
     expect(call.reason).not.toBe("");
   });
 
   it("lets nested user namespaces through where the plan wants them, and no other kind", () => {
     const { clone, unshare } = CALLS[arch];
-    expect(verdict({ nr: clone, args: [0x10000011n] }, arch, true)).toBe("allow");
-    expect(verdict({ nr: unshare, args: [0x10000000n] }, arch, true)).toBe("allow");
-    expect(verdict({ nr: unshare, args: [0x10020000n] }, arch, true)).toBe("errno 1");
-    expect(verdict({ nr: clone, args: [0x40000011n] }, arch, true)).toBe("errno 1");
+    expect(verdict({ nr: clone, args: [0x10000011n] }, arch, { allowsUserNamespaces: true })).toBe(
+      "allow",
+    );
+    expect(
+      verdict({ nr: unshare, args: [0x10000000n] }, arch, { allowsUserNamespaces: true }),
+    ).toBe("allow");
+    expect(
+      verdict({ nr: unshare, args: [0x10020000n] }, arch, { allowsUserNamespaces: true }),
+    ).toBe("errno 1");
+    expect(verdict({ nr: clone, args: [0x40000011n] }, arch, { allowsUserNamespaces: true })).toBe(
+      "errno 1",
+    );
+  });
+
+  it("signals no process group that is not the guest's own", () => {
+    const kill = arch === "x64" ? 62 : 129;
+    const shared = { sharesProcessGroup: true };
+    expect(verdict({ nr: kill, args: [0n, 10n] }, arch, shared)).toBe("errno 1");
+    expect(verdict({ nr: kill, args: [0x100000000n, 10n] }, arch, shared)).toBe("errno 1");
+    expect(verdict({ nr: kill, args: [7n, 10n] }, arch, shared)).toBe("allow");
+    expect(verdict({ nr: kill, args: [-7n, 10n] }, arch, shared)).toBe("allow");
+    expect(verdict({ nr: kill, args: [0n, 10n] }, arch)).toBe("allow");
+  });
+
+  it("bounds System V segments where memory is only watched", () => {
+    const shmget = arch === "x64" ? 29 : 194;
+    const watched = { boundsSharedMemory: true };
+    expect(verdict({ nr: shmget, args: [0n, 56n, 0o1600n] }, arch, watched)).toBe("allow");
+    expect(verdict({ nr: shmget, args: [0n, 0x10000n, 0n] }, arch, watched)).toBe("errno 12");
+    expect(verdict({ nr: shmget, args: [0n, 0x100000000n, 0n] }, arch, watched)).toBe("errno 12");
+    expect(verdict({ nr: shmget, args: [0n, 0x10000n, 0n] }, arch)).toBe("allow");
   });
 
   it("kills calls of every other ABI", () => {
@@ -161,7 +200,7 @@ describe.each(["x64", "arm64"] as const)("the filter for %s", (arch) => {
   });
 
   it("fits the kernel's bound and has no refused number twice", () => {
-    const filter = renderSeccompFilter(arch, { allowsUserNamespaces: false });
+    const filter = renderSeccompFilter(arch, PLAIN);
     expect(filter.length / 8).toBeLessThan(MAX_FILTER_INSTRUCTIONS);
     const numbers = REFUSED_CALLS.map((call) => call.numbers[arch]).filter(
       (nr) => nr !== undefined,

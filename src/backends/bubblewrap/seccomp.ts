@@ -6,6 +6,7 @@ import {
   type ArgumentTest,
   ERRNO,
   type ErrnoName,
+  type FilterOptions,
   type JudgedCall,
   judgedCalls,
   REFUSED_CALLS,
@@ -77,10 +78,7 @@ export function parseSeccompArch(arch: string): SeccompArch | undefined {
 }
 
 /** Assembles the filter in the kernel's binary form, 8 bytes an instruction. */
-export function renderSeccompFilter(
-  arch: SeccompArch,
-  options: { readonly allowsUserNamespaces: boolean },
-): Buffer {
+export function renderSeccompFilter(arch: SeccompArch, options: FilterOptions): Buffer {
   const program = [
     ...checkAbi(arch),
     ...REFUSED_CALLS.flatMap((call) => refuse(call.numbers[arch], call.errno)),

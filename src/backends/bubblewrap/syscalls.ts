@@ -16,6 +16,7 @@ export interface SyscallNumbers {
 export const ERRNO = {
   pretendDone: 0,
   EPERM: 1,
+  ENOMEM: 12,
   ENOSYS: 38,
   EPROTONOSUPPORT: 93,
   EAFNOSUPPORT: 97,
@@ -260,9 +261,50 @@ const OTHERS: readonly JudgedCall[] = [
   },
 ];
 
-/** Calls that are judged by their arguments. */
-export function judgedCalls(options: {
+const SHARED_GROUP: JudgedCall = {
+  name: "kill",
+  numbers: per(62, 129),
+  clauses: [
+    {
+      tests: [whole(0, [0])],
+      errno: "EPERM",
+      reason:
+        "a process group is signalled across pid namespaces, and this one holds the operator's own processes",
+    },
+  ],
+};
+
+/** A segment of 64 KiB at most: 4096 of them are a quarter of a gibibyte. */
+const BOUNDED_SEGMENTS: JudgedCall = {
+  name: "shmget",
+  numbers: per(29, 194),
+  clauses: [
+    masked(not(whole(1, [0])), 0xffff0000),
+    { ...not(whole(1, [0])), word: "high" as const },
+  ].map((test) => ({
+    tests: [test],
+    errno: "ENOMEM" as const,
+    reason: "System V segments that no process has attached are memory that a watchdog cannot see",
+  })),
+};
+
+/** What of the plan decides the filter. */
+export interface FilterOptions {
+  /** Nested user namespaces, and no other kind. */
   readonly allowsUserNamespaces: boolean;
-}): readonly JudgedCall[] {
-  return [...judgeNamespaces(options.allowsUserNamespaces), ...SOCKETS, ...OTHERS];
+  /** The guest's processes are in the process group of our own, for the terminal's sake. */
+  readonly sharesProcessGroup: boolean;
+  /** Memory is held by looking at it. */
+  readonly boundsSharedMemory: boolean;
+}
+
+/** Calls that are judged by their arguments. */
+export function judgedCalls(options: FilterOptions): readonly JudgedCall[] {
+  return [
+    ...judgeNamespaces(options.allowsUserNamespaces),
+    ...SOCKETS,
+    ...OTHERS,
+    ...(options.sharesProcessGroup ? [SHARED_GROUP] : []),
+    ...(options.boundsSharedMemory ? [BOUNDED_SEGMENTS] : []),
+  ];
 }

@@ -1,7 +1,7 @@
 /**
  * Holds a guest to a memory limit where no control group can: looks at what its processes and its tmpfs use, and kills.
- * A look is taken every 200 ms, so a limit held in this way is labelled `watched`; memory that a guest holds in System V
- * segments which no process has attached is not seen.
+ * A look is taken every 200 ms, so a limit held in this way is labelled `watched`; kernel memory behind sockets and pipes is
+ * not seen.
  */
 import { readdir, readFile, readlink, stat, statfs } from "node:fs/promises";
 import type { Clock } from "../../base/clock.ts";
@@ -72,23 +72,26 @@ async function listPids(proc: string): Promise<readonly string[]> {
   return (await orElse(readdir(proc), [])).filter((name) => /^\d+$/.test(name));
 }
 
-function kibibytes(text: string, field: RegExp): number | undefined {
-  const match = field.exec(text);
+function kibibytes(text: string, field: string): number | undefined {
+  const match = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(text);
   return match === null ? undefined : Number(match[1]) * 1024;
 }
 
-async function residentBytes(process: string): Promise<number> {
-  return (
-    kibibytes(await orElse(readFile(`${process}/status`, "utf8"), ""), /^VmRSS:\s+(\d+) kB$/m) ?? 0
-  );
+/** Page tables too: a guest can make them larger than what they map. */
+async function residentBytes(
+  process: string,
+  fields: readonly string[] = ["VmRSS", "VmSwap", "VmPTE"],
+): Promise<number> {
+  const status = await orElse(readFile(`${process}/status`, "utf8"), "");
+  return fields.reduce((total, field) => total + (kibibytes(status, field) ?? 0), 0);
 }
 
 async function proportionalBytes(process: string): Promise<number> {
   const text = await orElse(readFile(`${process}/smaps_rollup`, "utf8"), "");
-  const used = kibibytes(text, /^Pss:\s+(\d+) kB$/m);
+  const used = kibibytes(text, "Pss");
   // A process that hides its maps counts with everything it has resident.
   if (used === undefined) return residentBytes(process);
-  return used + (kibibytes(text, /^SwapPss:\s+(\d+) kB$/m) ?? 0);
+  return used + (kibibytes(text, "SwapPss") ?? 0) + (await residentBytes(process, ["VmPTE"]));
 }
 
 async function tmpfsBytes(path: string): Promise<number> {

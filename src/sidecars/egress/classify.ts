@@ -32,10 +32,7 @@ const refuse = (reason: ReasonCode, explanation: string): Deny =>
   deny(reason, PROTOCOL_RULE, explanation);
 
 /** Classifies one request that came through a tunnel or straight to the proxy. */
-export function classify(
-  request: RawRequest,
-  tunnel: Arrival["tunnel"],
-): StepResult<Classified> {
+export function classify(request: RawRequest, tunnel: Arrival["tunnel"]): StepResult<Classified> {
   const { method = "", url = "" } = request;
   const headers = pairHeaders(request.rawHeaders);
   const scheme: Scheme = tunnel === undefined ? "http" : "https";
@@ -63,7 +60,9 @@ function refuseMethod(method: string): Deny | undefined {
 
 /** Upgrades would turn a connection that is judged request by request into an opaque one. */
 function refuseUpgrade(headers: HeaderList): Deny | undefined {
-  const isAsked = ["upgrade", "http2-settings"].some((name) => headerValues(headers, name).length > 0);
+  const isAsked = ["upgrade", "http2-settings"].some(
+    (name) => headerValues(headers, name).length > 0,
+  );
   if (!isAsked) return undefined;
   const what = asksWebSocket(headers) ? "WebSocket is" : "protocol upgrades are";
   return refuse("upgrade-refused", `${what} not carried; use plain requests over HTTP/1.1`);

@@ -66,7 +66,10 @@ export function parseEgressConfig(value: unknown): EgressConfig {
   const result = config.safeParse(value);
   if (result.success) return complete(result.data);
   const places = result.error.issues.slice(0, 5).map((it) => `${it.path.join(".")}: ${it.message}`);
-  throw new ProtocolError("protocol.message", `egress configuration malformed: ${places.join("; ")}`);
+  throw new ProtocolError(
+    "protocol.message",
+    `egress configuration malformed: ${places.join("; ")}`,
+  );
 }
 
 /** JSON drops fields that are undefined; the plan's types have them. */

@@ -16,6 +16,9 @@ export interface EgressPorts {
   readonly clock?: Clock;
 }
 
+/** Time after which what the first request needs is loaded in advance: not while the guest starts on the same processors. */
+const WARM_AFTER_MS = 250;
+
 interface Running {
   readonly context: DaemonContext<EgressConfig>;
   readonly server: ProxyServer;
@@ -49,7 +52,13 @@ export function createEgress(ports: EgressPorts = {}): Daemon<EgressConfig> {
 function open(context: DaemonContext<EgressConfig>, lookup: Lookup, clock: Clock): Running {
   let state = createState(context.config, context.secrets, clock);
   const { audit, log } = context;
-  const services: Services = { audit, log, lookup, ownListeners: [], buffers: createBufferBudget() };
+  const services: Services = {
+    audit,
+    log,
+    lookup,
+    ownListeners: [],
+    buffers: createBufferBudget(),
+  };
   const server = createProxyServer({
     services,
     state: () => state,
@@ -59,7 +68,7 @@ function open(context: DaemonContext<EgressConfig>, lookup: Lookup, clock: Clock
   });
   // The door accepts before TLS is loaded; a fault found here ends the bundle like any other.
   const first = state;
-  setImmediate(() => warmState(first));
+  setTimeout(() => warmState(first), WARM_AFTER_MS).unref();
   const swap = (next: EgressState): void => {
     const old = state;
     state = next;

@@ -49,7 +49,7 @@ export async function dial(options: DialOptions): Promise<Socket> {
 
 async function openTcp(options: DialOptions): Promise<Socket> {
   const { place, proxy, authority } = options;
-  if (proxy === undefined || place.isPinned) return await connectAny(place);
+  if (proxy === undefined || place.isPinned) return connectAny(place);
   const socket = await connectOne(proxy.host, proxy.port);
   try {
     await askProxy(socket, formatAuthority(authority));
@@ -86,7 +86,7 @@ async function startTls(socket: Socket, options: DialOptions): Promise<TLSSocket
     ALPNProtocols: ["http/1.1"],
     rejectUnauthorized: true,
   });
-  return await settled(secure, "secureConnect", "TLS handshake");
+  return settled(secure, "secureConnect", "TLS handshake");
 }
 
 /** Waits for one event of a socket, which is destroyed on failure. */
@@ -110,7 +110,8 @@ function settled<S extends Socket>(socket: S, event: string, what: string): Prom
     const onError = (error: Error): void => finish(describeFailure(socket, what, error));
     const onClose = (): void => finish(new DialError("upstream-failed", `${what}: closed`));
     const timer = setTimeout(
-      () => finish(new DialError("upstream-failed", `${what}: no answer in ${CONNECT_TIMEOUT_MS} ms`)),
+      () =>
+        finish(new DialError("upstream-failed", `${what}: no answer in ${CONNECT_TIMEOUT_MS} ms`)),
       CONNECT_TIMEOUT_MS,
     );
     socket.once(event, onDone);
@@ -134,7 +135,10 @@ async function askProxy(socket: Socket, target: string): Promise<void> {
   const head = await readHead(socket);
   const status = /^HTTP\/1\.[01] (\d{3})(?: |\r\n)/.exec(head)?.[1];
   if (status?.startsWith("2") !== true) {
-    throw new DialError("upstream-failed", `upstream proxy answered ${status ?? "something else than HTTP"}`);
+    throw new DialError(
+      "upstream-failed",
+      `upstream proxy answered ${status ?? "something else than HTTP"}`,
+    );
   }
 }
 
@@ -148,7 +152,8 @@ function readHead(socket: Socket): Promise<string> {
       if (error === undefined) resolve(head);
       else reject(error);
     };
-    const fail = (why: string): void => finish(new DialError("upstream-failed", `upstream proxy ${why}`));
+    const fail = (why: string): void =>
+      finish(new DialError("upstream-failed", `upstream proxy ${why}`));
     const timer = setTimeout(() => fail("did not answer"), CONNECT_TIMEOUT_MS);
     socket.on("error", (error) => fail(systemCode(error) ?? "failed"));
     socket.on("close", () => fail("closed the connection"));

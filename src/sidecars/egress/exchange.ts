@@ -74,14 +74,28 @@ function isStale(upstream: ClientRequest, error: Error): boolean {
   return upstream.reusedSocket && isGone;
 }
 
-async function relay(answer: IncomingMessage, asked: Scanned, input: ExchangeInput): Promise<Exchanged> {
+async function relay(
+  answer: IncomingMessage,
+  asked: Scanned,
+  input: ExchangeInput,
+): Promise<Exchanged> {
   const { response, state } = input.arrival;
   const { authority, method, path } = asked;
   const headers = stripHopByHop(pairHeaders(answer.rawHeaders));
   const status = answer.statusCode;
-  input.recorder.traffic("egress_response", { host: authority.host, method, path, status, headers });
+  input.recorder.traffic("egress_response", {
+    host: authority.host,
+    method,
+    path,
+    status,
+    headers,
+  });
   const secrets = asked.route.auth === undefined ? undefined : state.echoes;
-  const error = await relayResponse(answer, response, { headers, secrets, isHead: method === "HEAD" });
+  const error = await relayResponse(answer, response, {
+    headers,
+    secrets,
+    isHead: method === "HEAD",
+  });
   return error === undefined ? { kind: "answered" } : failed(error, false);
 }
 
@@ -106,7 +120,10 @@ function requestArgs(asked: Scanned, input: ExchangeInput): UpstreamArgs {
 }
 
 /** The one place where a real value enters a request. */
-function injectCredential(asked: Scanned, state: EgressState): { query: string; headers: HeaderList } {
+function injectCredential(
+  asked: Scanned,
+  state: EgressState,
+): { query: string; headers: HeaderList } {
   const { inject, cleanQuery } = asked;
   const headers = outgoingHeaders(asked);
   if (inject === undefined) return { query: cleanQuery, headers };
@@ -129,7 +146,12 @@ function outgoingHeaders(asked: Scanned): HeaderList {
     isMasked ? [...dropped, "accept-encoding"] : dropped,
   );
   const encoding: HeaderList = isMasked ? [["Accept-Encoding", "identity"]] : [];
-  return [...kept, ...encoding, ...framingOf(asked.body, asked.method), ["Connection", "keep-alive"]];
+  return [
+    ...kept,
+    ...encoding,
+    ...framingOf(asked.body, asked.method),
+    ["Connection", "keep-alive"],
+  ];
 }
 
 function framingOf(body: OutgoingBody, method: string): HeaderList {

@@ -8,8 +8,8 @@ import { deny } from "../../policy/decide.ts";
 import type { Deny } from "../../policy/verdict.ts";
 import type { Arrival, Scanned, Services } from "./context.ts";
 import { DialError } from "./dial.ts";
-import { locate, type Place } from "./locate.ts";
 import { exchange } from "./exchange.ts";
+import { locate, type Place } from "./locate.ts";
 import type { Recorder } from "./record.ts";
 import { poolKeyOf } from "./upstream-pool.ts";
 
@@ -38,7 +38,7 @@ export async function forward(asked: Scanned, input: ForwardInput): Promise<Forw
   if (place?.kind === "deny") return { kind: "denied", verdict: place };
   const denied = recordAllow(asked, input);
   if (denied !== undefined) return { kind: "denied", verdict: denied };
-  return await attempt(asked, input, { place, poolKey, number: 1 });
+  return attempt(asked, input, { place, poolKey, number: 1 });
 }
 
 interface Attempt {
@@ -59,7 +59,7 @@ async function attempt(asked: Scanned, input: ForwardInput, now: Attempt): Promi
   arrival.state.pool.closeIdle();
   const place = await findPlace(asked, input);
   if (place.kind === "deny") return { kind: "failed", verdict: place };
-  return await attempt(asked, input, { ...now, place, number: now.number + 1 });
+  return attempt(asked, input, { ...now, place, number: now.number + 1 });
 }
 
 function findPlace(asked: Scanned, { arrival, services }: ForwardInput): Promise<Place | Deny> {
@@ -85,7 +85,11 @@ function describeFailure(asked: Scanned, error: Error): Deny {
   const { rule } = asked.route;
   if (!(error instanceof DialError)) {
     const seen = systemCode(error) ?? messageOf(error);
-    return deny("upstream-failed", rule, `${host} did not answer properly: ${seen}; try again later`);
+    return deny(
+      "upstream-failed",
+      rule,
+      `${host} did not answer properly: ${seen}; try again later`,
+    );
   }
   if (error.reason !== "upstream-untrusted") {
     return deny(error.reason, rule, `${host} was not reached: ${error.message}; try again later`);

@@ -45,7 +45,8 @@ export function createLeafCache(options: LeafCacheOptions): LeafCache {
   return {
     contextFor: (host) => {
       const cached = leaves.get(host);
-      if (cached !== undefined && cached.notAfterMs - RENEW_BEFORE_MS > now()) return cached.context;
+      if (cached !== undefined && cached.notAfterMs - RENEW_BEFORE_MS > now())
+        return cached.context;
       const leaf = mint(host);
       leaves.set(host, leaf);
       return leaf.context;

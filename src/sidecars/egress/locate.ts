@@ -51,7 +51,9 @@ export async function locate(authority: Authority, options: LocateOptions): Prom
   if (forbidden !== undefined) return forbidden;
   const addresses = answers.slice(0, MAX_ADDRESSES);
   const port = pinned?.port ?? authority.port;
-  const isOurs = options.ownListeners.some((it) => it.port === port && addresses.includes(it.address));
+  const isOurs = options.ownListeners.some(
+    (it) => it.port === port && addresses.includes(it.address),
+  );
   if (!isOurs) return { kind: "place", addresses, port, isPinned: pinned !== undefined };
   const why = `${formatAuthority(authority)} leads to a listener of the bundle itself; choose another address`;
   return deny("address-forbidden", "egress.resolve", why);
@@ -60,7 +62,9 @@ export async function locate(authority: Authority, options: LocateOptions): Prom
 async function lookUp(authority: Authority, options: LocateOptions): Promise<string[] | Deny> {
   try {
     const answers = await options.lookup(authority.host);
-    return answers.length > 0 || options.hasProxy ? [...answers] : unresolved(authority, "no address");
+    return answers.length > 0 || options.hasProxy
+      ? [...answers]
+      : unresolved(authority, "no address");
   } catch (error) {
     return options.hasProxy ? [] : unresolved(authority, systemCode(error) ?? "an error");
   }

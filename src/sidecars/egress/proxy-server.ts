@@ -4,7 +4,7 @@
  */
 import { chmodSync, rmSync } from "node:fs";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import { messageOf, systemCode } from "../../base/errors.ts";
 import type { Authority } from "../../policy/authority.ts";
 import { deny } from "../../policy/decide.ts";
@@ -45,10 +45,6 @@ export interface ProxyServer {
 
 /** Makes the proxy's server. */
 export function createProxyServer(options: ProxyServerOptions): ProxyServer {
-  const { services, state } = options;
-  const tunnels = new WeakMap<Socket, Authority>();
-  const sockets = new Set<Socket>();
-  const answers = new WeakMap<Socket, Set<ServerResponse>>();
   const server = http.createServer({
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -62,14 +58,37 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
   server.maxConnections = MAX_CONNECTIONS;
   // The header block is bounded by its size; a bound on the number would silently drop headers from what is judged.
   server.maxHeadersCount = 0;
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  const tunnels = new WeakMap<Socket, Authority>();
+  serveRequests(server, tunnels, options);
+  serveTunnels(server, tunnels, options);
+  return lifecycle(server, sockets, options.onFault);
+}
 
-  const handle = (request: IncomingMessage, response: ServerResponse, isExpecting: boolean): void => {
+/** Authorities by the decrypted connection that belongs to them. */
+type Tunnels = WeakMap<Socket, Authority>;
+
+function serveRequests(
+  server: Server,
+  tunnels: Tunnels,
+  { services, state }: ProxyServerOptions,
+): void {
+  const answers = new WeakMap<Socket, Set<ServerResponse>>();
+  const handle = (
+    request: IncomingMessage,
+    response: ServerResponse,
+    expectsContinue: boolean,
+  ): void => {
     const { socket } = request;
     const open = answers.get(socket) ?? new Set();
     answers.set(socket, open.add(response));
     response.once("close", () => open.delete(response));
-    const arrival = { request, response, tunnel: tunnels.get(socket), state: state(), expectsContinue: isExpecting };
-    void handleRequest(arrival, services);
+    const tunnel = tunnels.get(socket);
+    void handleRequest({ request, response, tunnel, state: state(), expectsContinue }, services);
   };
   server.on("request", (request, response) => handle(request, response, false));
   server.on("checkContinue", (request, response) => handle(request, response, true));
@@ -77,9 +96,24 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
     response.writeHead(417, { "Content-Type": "text/plain", Connection: "close" });
     response.end("egress: bad-request: only Expect: 100-continue is known\n");
   });
-  server.on("connect", (request: IncomingMessage, stream, head: Buffer) => {
-    const socket = request.socket;
-    if (stream !== socket || tunnels.has(socket)) {
+  server.on("clientError", (error, socket) => {
+    if (!(socket instanceof Socket)) return;
+    const isQuiet = !socket.writable || systemCode(error) === "ECONNRESET";
+    // In the middle of an answer a refusal would be read as part of it.
+    const isAnswering = [...(answers.get(socket) ?? [])].some((it) => it.headersSent);
+    if (isQuiet || isAnswering) socket.destroy();
+    else refuseRaw(services, state(), socket, malformed(error));
+  });
+}
+
+function serveTunnels(
+  server: Server,
+  tunnels: Tunnels,
+  { services, state }: ProxyServerOptions,
+): void {
+  server.on("connect", (request: IncomingMessage, _stream, head: Buffer) => {
+    const { socket } = request;
+    if (tunnels.has(socket)) {
       refuseRaw(services, state(), socket, tunnelInTunnel);
       return;
     }
@@ -87,24 +121,12 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
       tunnels.set(secure, authority);
       server.emit("connection", secure);
     };
-    openTunnel({ request, socket, head, state: state(), onSecure }, services).catch((error: unknown) => {
+    const opened = openTunnel({ request, socket, head, state: state(), onSecure }, services);
+    opened.catch((error: unknown) => {
       services.log.error("tunnel failed", { error: messageOf(error) });
       socket.destroy();
     });
   });
-  server.on("clientError", (error, stream) => {
-    const socket = stream as Socket;
-    const isQuiet = !socket.writable || systemCode(error) === "ECONNRESET";
-    // In the middle of an answer a refusal would be read as part of it.
-    const isAnswering = [...(answers.get(socket) ?? [])].some((it) => it.headersSent);
-    if (isQuiet || isAnswering) socket.destroy();
-    else refuseRaw(services, state(), socket, malformed(error));
-  });
-  server.on("connection", (socket: Socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-  });
-  return lifecycle(server, sockets, options.onFault);
 }
 
 const tunnelInTunnel: Deny = deny(
@@ -115,7 +137,11 @@ const tunnelInTunnel: Deny = deny(
 
 function malformed(error: Error): Deny {
   const code = systemCode(error) ?? "malformed";
-  return deny("bad-request", PROTOCOL_RULE, `the request is not HTTP/1.1 as it should be: ${code}; send it anew`);
+  return deny(
+    "bad-request",
+    PROTOCOL_RULE,
+    `the request is not HTTP/1.1 as it should be: ${code}; send it anew`,
+  );
 }
 
 function refuseRaw(services: Services, state: EgressState, socket: Socket, verdict: Deny): void {

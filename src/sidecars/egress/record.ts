@@ -4,12 +4,12 @@
  */
 import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
-import type { AuditEvent } from "../../protocol/audit.ts";
 import { deny } from "../../policy/decide.ts";
 import { maskText } from "../../policy/dlp/mask.ts";
 import type { ScanPolicy } from "../../policy/dlp/types.ts";
 import type { HeaderList } from "../../policy/headers.ts";
 import type { Deny } from "../../policy/verdict.ts";
+import type { AuditEvent } from "../../protocol/audit.ts";
 import type { Audit } from "../descriptor.ts";
 
 /** What was decided about. Everything in it may still hold a secret. */

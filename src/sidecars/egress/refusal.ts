@@ -2,8 +2,9 @@
  * How a refusal reads. The first line is `egress:`, the reason code and what is wrong; then what was asked; then how to
  * ask for it. Invariant: nothing that the guest did not know itself is in it.
  */
-import type { Socket } from "node:net";
+
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Deny, ReasonCode } from "../../policy/verdict.ts";
 
 /** Time a guest gets to read a refusal while it is still sending. */
@@ -36,7 +37,10 @@ export function statusOf(verdict: Pick<Deny, "reason">, asksWebSocket = false): 
 export function renderRefusal(verdict: Deny, asked: string): string {
   const cut = verdict.explanation.indexOf("; ");
   const why = cut < 0 ? verdict.explanation : verdict.explanation.slice(0, cut);
-  const how = cut < 0 ? "ask the operator to change the bottle's egress.routes" : verdict.explanation.slice(cut + 2);
+  const how =
+    cut < 0
+      ? "ask the operator to change the bottle's egress.routes"
+      : verdict.explanation.slice(cut + 2);
   return `egress: ${verdict.reason}: ${why}\nasked: ${printable(asked)}\nrule: ${verdict.rule}\nto go on: ${how}\n`;
 }
 

@@ -43,7 +43,7 @@ export async function relayResponse(
   setImmediate(() => {
     if (!response.writableEnded) response.flushHeaders();
   });
-  return await pump(source, response, secrets && createStreamMasker(secrets));
+  return pump(source, response, secrets && createStreamMasker(secrets));
 }
 
 function hasBody(answer: IncomingMessage, isHead: boolean): boolean {

@@ -28,7 +28,10 @@ export interface ScanInput {
 const sameLength = (finding: Finding): string => "*".repeat(finding.length);
 
 /** Searches host, target, headers and body of one request. */
-export async function scanRequest(asked: Authorized, input: ScanInput): Promise<StepResult<Scanned>> {
+export async function scanRequest(
+  asked: Authorized,
+  input: ScanInput,
+): Promise<StepResult<Scanned>> {
   const isScanned = asked.route.scansOutbound && input.policy.detectors.length > 0;
   if (!isScanned) {
     const body = await takeBody(asked, input, undefined);
@@ -86,7 +89,11 @@ function maskText(surface: Surface, text: string, policy: ScanPolicy): string {
 }
 
 /** Searches a whole body, its decoded form too; gives back the bytes that may leave. */
-async function judgeBody(asked: Authorized, bytes: Buffer, policy: ScanPolicy): Promise<Buffer | Deny> {
+async function judgeBody(
+  asked: Authorized,
+  bytes: Buffer,
+  policy: ScanPolicy,
+): Promise<Buffer | Deny> {
   const { route } = asked;
   const codings = codingsOf(headerValues(asked.headers, "content-encoding"));
   const decoded = codings.length === 0 ? undefined : await decodeBody(bytes, codings);
@@ -95,7 +102,8 @@ async function judgeBody(asked: Authorized, bytes: Buffer, policy: ScanPolicy): 
     return refuse("undecodable-body", route.rule, `${why}; send the body without content encoding`);
   }
   // Bytes behind the end of a compressed stream are ignored by decoders, so the raw form counts too.
-  const hidden = decoded === undefined ? undefined : scan({ surface: "body", bytes: decoded }, policy)[0];
+  const hidden =
+    decoded === undefined ? undefined : scan({ surface: "body", bytes: decoded }, policy)[0];
   if (hidden !== undefined) return found(hidden, route.rule);
   const [finding] = scan({ surface: "body", bytes }, policy);
   if (finding === undefined) return bytes;
@@ -104,30 +112,47 @@ async function judgeBody(asked: Authorized, bytes: Buffer, policy: ScanPolicy): 
   return masked.ok ? masked.bytes : found(finding, route.rule);
 }
 
-/** Reads as much of the body as is judged whole; a longer one is judged on its way. */
-async function takeBody(
+/** Decides how the body is judged: whole up to the bound, else on its way; without a policy it only passes. */
+function takeBody(
   asked: Authorized,
   input: ScanInput,
   policy: ScanPolicy | undefined,
-): Promise<OutgoingBody | Deny> {
+): Promise<OutgoingBody | Deny> | OutgoingBody | Deny {
   const { framing, route } = asked;
   if (framing.kind === "none") return { kind: "none" };
   const length = framing.kind === "length" ? framing.length : undefined;
-  const isEncoded = codingsOf(headerValues(asked.headers, "content-encoding")).length > 0;
   const isLong = length !== undefined && length > MAX_WHOLE_BODY_BYTES;
-  if (policy !== undefined && isEncoded && isLong) return tooLarge(route.rule);
+  if (policy !== undefined && isEncoded(asked) && isLong) return tooLarge(route.rule);
   if (input.expectsContinue) input.response.writeContinue();
-  const scanner = policy === undefined ? undefined : createStreamScanner("body", policy);
-  if (policy === undefined || isLong) return { kind: "stream", first: [], length, scanner };
-  const start = await readWithin(input, length);
+  if (policy === undefined) return { kind: "stream", first: [], length, scanner: undefined };
+  const scanner = createStreamScanner("body", policy);
+  return isLong
+    ? { kind: "stream", first: [], length, scanner }
+    : takeStart(asked, input, { kind: "stream", first: [], length, scanner });
+}
+
+const isEncoded = (asked: Authorized): boolean =>
+  codingsOf(headerValues(asked.headers, "content-encoding")).length > 0;
+
+/** Reads up to the bound; `rest` is how a body is judged that turns out to be longer. */
+async function takeStart(
+  asked: Authorized,
+  input: ScanInput,
+  rest: Extract<OutgoingBody, { kind: "stream" }>,
+): Promise<OutgoingBody | Deny> {
+  const { rule } = asked.route;
+  const start = await readWithin(input, rest.length);
   if (start === "no-memory") {
-    return refuse("not-ready", route.rule, "too many bodies are held at once; try again later");
+    return refuse("not-ready", rule, "too many bodies are held at once; try again later");
   }
-  if (start.kind === "broken") {
-    return refuse("bad-request", route.rule, `the body did not arrive: ${start.why}; send it again`);
+  switch (start.kind) {
+    case "broken":
+      return refuse("bad-request", rule, `the body did not arrive: ${start.why}; send it again`);
+    case "whole":
+      return start;
+    case "longer":
+      return isEncoded(asked) ? tooLarge(rule) : { ...rest, first: start.first };
   }
-  if (start.kind === "whole") return start;
-  return isEncoded ? tooLarge(route.rule) : { kind: "stream", first: start.first, length, scanner };
 }
 
 async function readWithin(
@@ -137,7 +162,7 @@ async function readWithin(
   const reserved = length ?? MAX_WHOLE_BODY_BYTES;
   if (!buffers.take(reserved)) return "no-memory";
   response.once("close", () => buffers.give(reserved));
-  return await readBodyStart(request, MAX_WHOLE_BODY_BYTES);
+  return readBodyStart(request, MAX_WHOLE_BODY_BYTES);
 }
 
 const refuse = (reason: ReasonCode, rule: string, explanation: string): Deny =>
@@ -145,11 +170,19 @@ const refuse = (reason: ReasonCode, rule: string, explanation: string): Deny =>
 
 function tooLarge(rule: string): Deny {
   const limit = `${MAX_WHOLE_BODY_BYTES / 1024} KiB`;
-  return refuse("body-too-large", rule, `an encoded body over ${limit} cannot be judged; send it without content encoding`);
+  return refuse(
+    "body-too-large",
+    rule,
+    `an encoded body over ${limit} cannot be judged; send it without content encoding`,
+  );
 }
 
 /** The refusal of a finding. Names the secret and how it was hidden, never its value. */
 export function found(finding: Finding, rule: string): Deny {
   const what = `${finding.secret} (${finding.encoding}) was found in the ${finding.surface}`;
-  return refuse("secret-found", rule, `${what}; a known secret does not leave, use its placeholder instead`);
+  return refuse(
+    "secret-found",
+    rule,
+    `${what}; a known secret does not leave, use its placeholder instead`,
+  );
 }

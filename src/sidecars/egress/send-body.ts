@@ -25,7 +25,7 @@ export async function sendBody(
         const verdict = write(sink, chunk);
         if (verdict !== undefined) return verdict;
       }
-      return await pump(request, sink);
+      return pump(request, sink);
     }
   }
 }

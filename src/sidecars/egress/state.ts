@@ -3,13 +3,13 @@ import type { SecureContext } from "node:tls";
 import type { Clock } from "../../base/clock.ts";
 import { ProtocolError } from "../../base/errors.ts";
 import type { Secret, Secrets } from "../../base/secret.ts";
+import { renderCredential } from "../../policy/credentials.ts";
 import {
   compileKnownSecrets,
   type KnownSecrets,
   type NamedSecret,
 } from "../../policy/dlp/known-secrets.ts";
 import type { ScanPolicy } from "../../policy/dlp/types.ts";
-import { renderCredential } from "../../policy/credentials.ts";
 import { CA_KEY_SLOT, type EgressConfig } from "../../policy/egress.ts";
 import { createLeafCache, type LeafCache } from "./leaf-cache.ts";
 import { type ProxyAddress, parseProxyAddress } from "./proxy-address.ts";
@@ -41,7 +41,10 @@ export function createState(config: EgressConfig, secrets: Secrets, clock: Clock
     if (auth === undefined) continue;
     const value = secretOf(auth.slot, secrets).reveal().trim();
     if (value !== "" && renderCredential(auth.carrier, value) !== undefined) continue;
-    throw new ProtocolError("protocol.message", `${rule}: the value of ${auth.slot} cannot stand in a header`);
+    throw new ProtocolError(
+      "protocol.message",
+      `${rule}: the value of ${auth.slot} cannot stand in a header`,
+    );
   }
   // Compiling tables takes longer than all of the rest, and nothing needs them before the door accepts.
   const scanPolicy = once(() => ({

@@ -20,13 +20,18 @@ export function loadTls(): typeof import("node:tls") {
 /** Makes the context that upstreams are verified with. Throws ProtocolError when an extra root is no certificate. */
 export function createUpstreamContext(extraRoots: readonly string[]): SecureContext {
   const tls = loadTls();
-  const roots = readRoots() ?? nonEmpty(tls.getCACertificates("system")) ?? [...tls.rootCertificates];
+  const roots = readRoots() ??
+    nonEmpty(tls.getCACertificates("system")) ?? [...tls.rootCertificates];
   try {
     return tls.createSecureContext({ ca: [...roots, ...extraRoots], minVersion: "TLSv1.2" });
   } catch (error) {
-    throw new ProtocolError("protocol.message", "upstream_ca: a file holds no usable PEM certificate", {
-      cause: error,
-    });
+    throw new ProtocolError(
+      "protocol.message",
+      "upstream_ca: a file holds no usable PEM certificate",
+      {
+        cause: error,
+      },
+    );
   }
 }
 

@@ -4,7 +4,12 @@
  */
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
-import { type Authority, formatAuthority, formatHostHeader, parseAuthority } from "../../policy/authority.ts";
+import {
+  type Authority,
+  formatAuthority,
+  formatHostHeader,
+  parseAuthority,
+} from "../../policy/authority.ts";
 import { decideConnect, deny } from "../../policy/decide.ts";
 import type { Deny } from "../../policy/verdict.ts";
 import { type ClientHello, parseClientHello } from "../../tls/client-hello.ts";
@@ -130,7 +135,11 @@ function readHello(
 function judgeHello(hello: ClientHello, authority: Authority): Deny | undefined {
   const asked = formatAuthority(authority);
   if (hello.kind !== "hello") {
-    return deny("bad-request", PROTOCOL_RULE, `what follows CONNECT ${asked} is not TLS; use https`);
+    return deny(
+      "bad-request",
+      PROTOCOL_RULE,
+      `what follows CONNECT ${asked} is not TLS; use https`,
+    );
   }
   if (hello.serverName === undefined) {
     const why = `the TLS client names no server, ${asked} is expected; send server name indication`;

@@ -3,7 +3,9 @@
  * the authority that it was opened and verified for.
  */
 import type { AgentOptions, ClientRequestArgs } from "node:http";
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { messageOf } from "../../base/errors.ts";
 import { type Authority, formatAuthority, type Scheme } from "../../policy/authority.ts";
 import { DialError, type DialOptions, dial } from "./dial.ts";
 import { http } from "./node-http.ts";
@@ -66,14 +68,20 @@ export class UpstreamPool extends http.Agent {
     open(options.dialOptions).then(
       (socket) => onSocket?.(null, socket),
       // Node's type asks for a stream even beside an error; it is not looked at.
-      (error: unknown) => Reflect.apply(onSocket ?? noop, undefined, [error]),
+      (error: unknown) => onSocket?.(toError(error), closedStream()),
     );
   }
 }
 
-const noop = (): void => undefined;
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(messageOf(error));
+}
+
+function closedStream(): Duplex {
+  return new Socket().destroy();
+}
 
 async function open(options: DialOptions | undefined): Promise<Duplex> {
   if (options === undefined) throw new DialError("upstream-failed", "the idle connection is gone");
-  return await dial(options);
+  return dial(options);
 }

@@ -1,7 +1,7 @@
 // Owns one bundle, as a launch does: prints what happens as JSON lines and obeys lines on stdin. Killing it is killing an owner.
 import { createInterface } from "node:readline";
 import { systemClock } from "../../../src/base/clock.ts";
-import { parseHostPath, parseSlug } from "../../../src/base/ids.ts";
+import { parseBottleId, parseHostPath } from "../../../src/base/ids.ts";
 import { silentLogger } from "../../../src/base/log.ts";
 import { Secret } from "../../../src/base/secret.ts";
 import { createProcessBundleHost } from "../../../src/bundle/launch-bundle.ts";
@@ -10,7 +10,8 @@ import { CA_KEY_SLOT } from "../../../src/policy/egress.ts";
 import { createExec } from "../../../src/process/spawn.ts";
 import { createAuthority } from "../../../src/tls/authority.ts";
 
-const [directory = "", entry = "", token = "", searchPath = "/usr/bin:/bin"] = process.argv.slice(2);
+const [directory = "", entry = "", token = "", searchPath = "/usr/bin:/bin"] =
+  process.argv.slice(2);
 const say = (kind: string, fields: object = {}): void => {
   process.stdout.write(`${JSON.stringify({ kind, ...fields })}\n`);
 };
@@ -32,7 +33,7 @@ const route = {
 } as const;
 const authority = createAuthority({ commonName: "test", now: Date.now() });
 const plan = planBundle({
-  id: parseSlug("test-bottle"),
+  id: parseBottleId("test-bottle"),
   paths: {
     doors: parseHostPath(`${directory}/doors`),
     queue: parseHostPath(`${directory}/queue`),
@@ -71,7 +72,8 @@ try {
   say("ready", { pid: bundle.pid, ms: performance.now() - started });
   bundle.closed.then(
     () => say("closed"),
-    (error: { code: string; message: string }) => say("died", { code: error.code, message: error.message }),
+    (error: { code: string; message: string }) =>
+      say("died", { code: error.code, message: error.message }),
   );
   for await (const line of createInterface({ input: process.stdin })) {
     if (line === "pid") say("pid", { pid: bundle.pid });
@@ -79,12 +81,19 @@ try {
       const [daemon] = plan.daemons;
       const config = { ...(daemon?.config as object), policy: { routes: [], resolve: {} } };
       await bundle.reload("egress", config);
-      const refused = await bundle.reload("egress", { nonsense: true }).catch((error: Error) => error.message);
+      const refused = await bundle
+        .reload("egress", { nonsense: true })
+        .catch((error: Error) => error.message);
       say("reloaded", { refused });
     }
     if (line === "stop") await bundle[Symbol.asyncDispose]();
   }
 } catch (error) {
-  const { name, code, message, hint } = error as { name: string; code: string; message: string; hint: string };
+  const { name, code, message, hint } = error as {
+    name: string;
+    code: string;
+    message: string;
+    hint: string;
+  };
   say("failed", { name, code, message, hint });
 }

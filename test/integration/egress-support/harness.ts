@@ -25,7 +25,10 @@ export const SCANNED = "canary-Zq81LmN0pQr5TuVwXyZaBcDe";
 export const guestAuthority = createAuthority({ commonName: "test bottle", now: Date.now() });
 export const upstreamAuthority = createAuthority({ commonName: "test upstream", now: Date.now() });
 
-export function leafFor(host: string, authority = upstreamAuthority): { cert: string; key: string } {
+export function leafFor(
+  host: string,
+  authority = upstreamAuthority,
+): { cert: string; key: string } {
   const { certificatePem, keyPem } = authority;
   const leaf = createLeafMinter({ certificatePem, keyPem, now: Date.now }).mint(host);
   return { cert: leaf.certPem, key: leaf.keyPem };
@@ -71,7 +74,9 @@ export class Upstream {
       this.handler(request, response);
     };
     this.server =
-      host === undefined ? http.createServer(onRequest) : https.createServer(leafFor(host, authority), onRequest);
+      host === undefined
+        ? http.createServer(onRequest)
+        : https.createServer(leafFor(host, authority), onRequest);
     this.server.on("connection", () => (this.connections += 1));
     // A client that refuses our certificate is part of a test.
     this.server.on("tlsClientError", () => undefined);
@@ -158,7 +163,9 @@ export async function startEgress(options: HarnessOptions): Promise<Harness> {
     [CA_KEY_SLOT]: guestAuthority.keyPem,
     ...options.secrets,
   };
-  const secrets = new Map(Object.entries(values).map(([slot, value]) => [slot, new Secret(slot, value)]));
+  const secrets = new Map(
+    Object.entries(values).map(([slot, value]) => [slot, new Secret(slot, value)]),
+  );
   const logLines: string[] = [];
   const daemon = createEgress(options.lookup === undefined ? {} : { lookup: options.lookup });
   await daemon.start({
@@ -197,7 +204,11 @@ export interface Answer {
 }
 
 /** A tunnel to `authority`; rejects with the refusal's text when CONNECT is refused. */
-export function openTunnel(door: string, authority: string, servername?: string): Promise<tls.TLSSocket> {
+export function openTunnel(
+  door: string,
+  authority: string,
+  servername?: string,
+): Promise<tls.TLSSocket> {
   const host = servername ?? authority.replace(/:\d+$/, "");
   return new Promise((resolve, reject) => {
     const socket = net.connect(door);
@@ -212,7 +223,12 @@ export function openTunnel(door: string, authority: string, servername?: string)
         return;
       }
       socket.off("data", onData);
-      const secure = tls.connect({ socket, servername: host, ca: guestAuthority.certificatePem, ALPNProtocols: ["http/1.1"] });
+      const secure = tls.connect({
+        socket,
+        servername: host,
+        ca: guestAuthority.certificatePem,
+        ALPNProtocols: ["http/1.1"],
+      });
       secure.once("secureConnect", () => resolve(secure));
       secure.once("error", reject);
       socket.once("close", () => reject(new Error("tunnel closed")));
@@ -248,7 +264,9 @@ export function ask(socket: net.Socket, host: string, options: Ask = {}): Promis
       agent: agentOf(socket),
       method,
       path,
-      headers: Array.isArray(headers) ? headers : { host, connection: "keep-alive", ...(headers as http.OutgoingHttpHeaders) },
+      headers: Array.isArray(headers)
+        ? headers
+        : { host, connection: "keep-alive", ...(headers as http.OutgoingHttpHeaders) },
     });
     request.on("error", reject);
     request.on("response", (response) => resolve(collect(response)));
@@ -263,13 +281,22 @@ export function collect(response: http.IncomingMessage): Promise<Answer> {
     response.on("error", reject);
     response.on("end", () => {
       const body = Buffer.concat(chunks);
-      resolve({ status: response.statusCode ?? 0, headers: response.headers, body: body.toString("latin1"), bytes: body.length });
+      resolve({
+        status: response.statusCode ?? 0,
+        headers: response.headers,
+        body: body.toString("latin1"),
+        bytes: body.length,
+      });
     });
   });
 }
 
 /** One request through a tunnel of its own. */
-export async function askThrough(door: string, host: string, options: Ask & { readonly authority?: string } = {}): Promise<Answer> {
+export async function askThrough(
+  door: string,
+  host: string,
+  options: Ask & { readonly authority?: string } = {},
+): Promise<Answer> {
   const socket = await openTunnel(door, options.authority ?? `${host}:443`, host);
   try {
     return await ask(socket, host, options);
@@ -279,7 +306,11 @@ export async function askThrough(door: string, host: string, options: Ask & { re
 }
 
 /** Sends bytes to the door as they are and collects what comes until the end. */
-export function sendRaw(door: string | net.Socket, bytes: string | Buffer, waitMs = 3000): Promise<string> {
+export function sendRaw(
+  door: string | net.Socket,
+  bytes: string | Buffer,
+  waitMs = 3000,
+): Promise<string> {
   const socket = typeof door === "string" ? net.connect(door) : door;
   return new Promise((resolve) => {
     let text = "";
