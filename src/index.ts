@@ -80,5 +80,11 @@ export { decideTrust } from "./manifest/trust.ts";
 export type { Manifest } from "./manifest/types.ts";
 export { explainRoute } from "./policy/explain.ts";
 export { createExec } from "./process/spawn.ts";
-export { PRESET_NAMES, type Preset, type PresetOptions, presetNamed } from "./providers/presets.ts";
+export {
+  commandPreset,
+  PRESET_NAMES,
+  type Preset,
+  type PresetOptions,
+  presetNamed,
+} from "./providers/presets.ts";
 export { PROVIDER_NAMES, providerNamed } from "./providers/registry.ts";

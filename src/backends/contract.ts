@@ -2,12 +2,13 @@
  * What a backend is. A backend realises a guest; it knows nothing of manifests, providers or policy. Backends never import
  * each other; bottle/ knows them only through this file and the registry.
  */
+
+import type { Readable, Writable } from "node:stream";
+import type { Clock } from "../base/clock.ts";
 import type { BottleId, GuestPath, HostPath } from "../base/ids.ts";
 import type { Logger } from "../base/log.ts";
-import type { ExitStatus, Exec, StdioEntry } from "../process/exec.ts";
-import type { Clock } from "../base/clock.ts";
+import type { Exec, ExitStatus, StdioEntry } from "../process/exec.ts";
 import type { ArchiveEntry } from "../protocol/guest.ts";
-import type { Readable, Writable } from "node:stream";
 
 export const BACKEND_NAMES = ["bubblewrap", "docker", "smolmachines", "fake"] as const;
 export type BackendName = (typeof BACKEND_NAMES)[number];

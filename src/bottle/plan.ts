@@ -78,6 +78,8 @@ export interface BottlePlan {
   readonly userCwd: HostPath;
   /** Shown in the preflight and by --dry-run. */
   readonly notes: readonly string[];
+  /** Things that the operator should hear of even when nobody looks at a preflight. */
+  readonly warnings: readonly string[];
 }
 
 /** What the operator asked for on this call. */

@@ -33,7 +33,7 @@ import {
 import { agentEnvironment, environmentSecrets } from "./resolve-env.ts";
 import { resolveGuest } from "./resolve-guest.ts";
 import { type ResolvedRoutes, resolveRoutes, TokenSlots } from "./resolve-routes.ts";
-import { refuseUnenforced, resolveNotes } from "./unenforced.ts";
+import { refuseUnenforced, resolveNotes, resolveWarnings } from "./unenforced.ts";
 
 /** Longest unix socket path that every system accepts is 103 bytes (macOS); the longest name below run is `/doors/proxy.sock`. */
 export const MAX_SOCKET_PATH = 100;
@@ -92,6 +92,7 @@ export function resolvePlan(manifest: Manifest, facts: Facts, options: StartOpti
     keep: options.keep,
     userCwd: facts.userCwd,
     notes: resolveNotes(manifest, backend),
+    warnings: resolveWarnings(manifest, backend),
   };
 }
 

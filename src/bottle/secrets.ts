@@ -9,6 +9,8 @@ import type { SecretPlan } from "./plan.ts";
 
 /** Longest value of one secret: more than any token, less than a mistake such as a disk image. */
 export const MAX_SECRET_BYTES = 65_536;
+/** Shortest credential: the shortest value that scanning looks for. */
+export const MIN_CREDENTIAL_LENGTH = 8;
 /** How long a command that prints a secret may take, in milliseconds: a password manager may ask its owner. */
 export const SECRET_COMMAND_MS = 60_000;
 /** Bytes of randomness of a generated value; 32 URL-safe characters. */
@@ -30,13 +32,14 @@ export async function resolveSecrets(
   const secrets = new Map<string, Secret>();
   for (const plan of plans) {
     const value = await readValue(plan, ports);
-    checkValue(plan.source.name, value);
+    checkValue(plan, value);
     secrets.set(plan.slot, new Secret(plan.source.name, value));
   }
   return secrets;
 }
 
-function checkValue(name: string, value: string): void {
+function checkValue(plan: SecretPlan, value: string): void {
+  const { name } = plan.source;
   if (value === "") {
     throw new ManifestError(
       "manifest.missing-variable",
@@ -52,6 +55,7 @@ function checkValue(name: string, value: string): void {
       `secret ${name} cannot be used: it has several lines or is too long`,
     );
   }
+  if (plan.guestVariable === undefined) checkLength(name, value);
 }
 
 async function readValue(plan: SecretPlan, ports: SecretPorts): Promise<string> {
@@ -68,6 +72,15 @@ async function readValue(plan: SecretPlan, ports: SecretPorts): Promise<string> 
     case "generated":
       return randomBytes(GENERATED_BYTES).toString("base64url");
   }
+}
+
+/** A credential must be long enough to be searched for: what could not be found could not be kept in. */
+function checkLength(name: string, value: string): void {
+  if (value.length >= MIN_CREDENTIAL_LENGTH) return;
+  throw new ManifestError(
+    "manifest.secret-file",
+    `credential ${name} cannot be used: it is shorter than ${MIN_CREDENTIAL_LENGTH} characters, so nothing could search for it`,
+  );
 }
 
 function fromEnvironment(name: string, env: SecretPorts["env"]): string {

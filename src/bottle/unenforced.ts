@@ -44,14 +44,32 @@ export function refuseUnenforced(manifest: Manifest, backend: BackendName): void
 
 /** Things worth saying before the start. */
 export function resolveNotes(manifest: Manifest, backend: BackendName): readonly string[] {
-  const { bottle } = manifest;
-  const notes = [...manifest.warnings];
-  if (backend === "bubblewrap" && bottle.provider.dockerfile !== undefined)
-    notes.push("dockerfile is not used: bubblewrap shows the host's /usr instead of an image");
-  if (bottle.egress.pipelock === "auto") notes.push("pipelock: auto is off in this version");
-  if (bottle.supervise)
+  const notes: string[] = [];
+  if (manifest.bottle.supervise)
     notes.push("supervise: requests to the operator are refused in this version");
   notes.push("scanned in what leaves: known secrets; no other detectors in this version");
   if (backend === "fake") notes.push("the fake backend isolates nothing");
   return notes;
+}
+
+/** What the manifest asks for and this version leaves out without making the bottle weaker than its guarantees. */
+export function resolveWarnings(manifest: Manifest, backend: BackendName): readonly string[] {
+  const { bottle } = manifest;
+  const warnings = [...manifest.warnings];
+  if (backend === "bubblewrap" && bottle.provider.dockerfile !== undefined)
+    warnings.push("dockerfile is not used: bubblewrap shows the host's /usr instead of an image");
+  if (bottle.egress.pipelock === "auto") warnings.push("pipelock: auto is off in this version");
+  for (const { host, dlp } of bottle.egress.routes) {
+    const extra = (dlp.outboundDetectors === false ? [] : (dlp.outboundDetectors ?? [])).filter(
+      (name) => name !== "known_secrets",
+    );
+    if (extra.length > 0)
+      warnings.push(`${host}: outbound detectors not in this version: ${extra.join(", ")}`);
+    if (
+      dlp.inboundOnMatch !== undefined ||
+      (Array.isArray(dlp.inboundDetectors) && dlp.inboundDetectors.length > 0)
+    )
+      warnings.push(`${host}: answers are not scanned for injections in this version`);
+  }
+  return warnings;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The entry: finds the command, parses, runs, ends through the one funnel. Loads only what the command needs. */
-import { enableCompileCache } from "node:module";
+import * as nodeModule from "node:module";
 import { isatty } from "node:tty";
 import { CancelledError, UsageError } from "../base/errors.ts";
 import type { Command, CommandIo } from "./command.ts";
@@ -146,8 +146,22 @@ function catchTheUncaught(argv: readonly string[]): void {
   process.on("unhandledRejection", onUncaught);
 }
 
-if (import.meta.main) {
-  enableCompileCache();
+/** What an older Node is told; the code of the commands would not even parse there. */
+function refuseOldNode(version: string): void {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  if (major > 24 || (major === 24 && minor >= 2)) return;
+  const output = openOutput();
+  output.error(
+    `error [host.node-missing] this is Node ${version}; bot-bottle needs Node 24.2 or newer`,
+  );
+  output.error("hint: install a current Node, for example with npm install -g node@24");
+  process.exit(69);
+}
+
+// Node before 24.2 does not say whether a file is the program; there it always is.
+if (import.meta.main !== false) {
+  refuseOldNode(process.versions.node);
+  nodeModule.enableCompileCache();
   const argv = process.argv.slice(2);
   catchTheUncaught(argv);
   // What a command left open, such as a half-read stdin, must not keep the process; all output is written by now.

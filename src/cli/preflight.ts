@@ -40,6 +40,7 @@ export function describePlan(plan: BottlePlan): unknown {
     bundle: { daemons: plan.bundle.daemons.map((daemon) => daemon.name) },
     state: plan.paths.state,
     notes: plan.notes,
+    warnings: plan.warnings,
   };
 }
 
@@ -82,6 +83,7 @@ export function renderPreflight(plan: BottlePlan, color: Palette): string {
       row("mount", `${mount.hostPath} on ${mount.guestPath}, read-only`),
     ),
     ...plan.notes.map((note) => row("note", note)),
+    ...plan.warnings.map((warning) => row("warning", color.yellow(warning))),
   ];
   return rows.join("\n");
 }

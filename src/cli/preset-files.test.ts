@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseHostPath } from "../base/ids.ts";
 import { type HomePaths, homePaths } from "../base/paths.ts";
-import { loadManifest, presetNamed } from "../index.ts";
-import { commandPreset, writePreset } from "./preset-files.ts";
+import { commandPreset, loadManifest, presetNamed } from "../index.ts";
+import { writePreset } from "./preset-files.ts";
 
 let root: string;
 let home: HomePaths;
@@ -34,20 +34,22 @@ describe("preset files", () => {
 
   it("keep the arguments of a command as they were given", async () => {
     const argv = ["sh", "-c", "echo \"a: b\" # {c}\n'd'", "é", ""];
-    await writePreset(home, commandPreset(argv, "tests"), { isReplacing: false });
+    await writePreset(home, commandPreset(argv, { name: "tests" }), { isReplacing: false });
     expect((await load("tests")).bottle.provider.settings).toEqual({ argv });
   });
 
   it("write nothing when one of the files exists, and replace on request", async () => {
-    const first = await writePreset(home, commandPreset(["one"], "x"), { isReplacing: false });
+    const first = await writePreset(home, commandPreset(["one"], { name: "x" }), {
+      isReplacing: false,
+    });
     await rm(first.bottle);
-    const again = writePreset(home, commandPreset(["two"], "x"), { isReplacing: false });
+    const again = writePreset(home, commandPreset(["two"], { name: "x" }), { isReplacing: false });
     await expect(again).rejects.toMatchObject({
       code: "usage.path",
       hint: expect.stringContaining("--force"),
     });
     expect(await readdir(home.bottles)).toEqual([]);
-    await writePreset(home, commandPreset(["three"], "x"), { isReplacing: true });
+    await writePreset(home, commandPreset(["three"], { name: "x" }), { isReplacing: true });
     expect(await readFile(first.bottle, "utf8")).toContain("three");
     expect(await readdir(home.bottles)).toEqual(["x.md"]);
   });

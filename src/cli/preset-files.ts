@@ -12,34 +12,6 @@ export interface PresetFiles {
   readonly agent: string;
 }
 
-/** The preset of a program that is no coding agent: its argv, and a bottle that reaches nothing. */
-export function commandPreset(argv: readonly string[], name: string): Preset {
-  return {
-    bottleName: name,
-    bottle: commandBottle(argv),
-    agentName: name,
-    agent: `---\nbottle: ${name}\n---\n`,
-  };
-}
-
-function commandBottle(argv: readonly string[]): string {
-  return `---
-agent_provider:
-  template: command
-  settings:
-    # The program and its arguments. Another one for a single run follows "--" of bot-bottle start.
-    argv: ${JSON.stringify(argv)}
-egress:
-  # Hosts that it may reach. None: everything is denied.
-  routes: []
-limits: { memory: 4GiB, processes: 1024 }
----
-A program that reaches nothing. Add hosts under \`egress.routes\`, for example:
-
-    - host: registry.npmjs.org
-`;
-}
-
 /** Writes both files. Throws UsageError `usage.path` for one that exists, unless replacing is wanted, or HostError. */
 export async function writePreset(
   home: HomePaths,

@@ -3,19 +3,19 @@ import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { Session } from "../backends/contract.ts";
 import { BugError } from "../base/errors.ts";
 import { LineSplitter } from "../base/lines.ts";
 import { Scope } from "../base/scope.ts";
 import {
   type Bottle,
-  type BottlePlan,
   type BottleEvent,
+  type BottlePlan,
   EventHub,
   openBottle,
   planStart,
   resolveSecrets,
 } from "../index.ts";
-import type { Session } from "../backends/contract.ts";
 import { helperEnv } from "../process/env.ts";
 import type { Exec, ExitStatus } from "../process/exec.ts";
 import { installAgent } from "./install-agent.ts";

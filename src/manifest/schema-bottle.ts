@@ -11,13 +11,9 @@ import { parseEnvValue } from "./user-text.ts";
 const name = parsedText(parseName);
 
 const providerSchema = keys({
-  template: option(
-    name,
-    "The agent: claude, codex, pi, command, or a provider of the operator's own.",
-    {
-      default: "claude",
-    },
-  ),
+  template: option(name, "The agent: claude, codex, or command for any program.", {
+    default: "claude",
+  }),
   dockerfile: option(pathSchema, "Dockerfile of the guest's image, relative to this file."),
   auth_token: option(
     tokenRefSchema,

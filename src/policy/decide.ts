@@ -92,12 +92,12 @@ export function decideRequest(policy: EgressPolicy, request: PolicyRequest): Dec
 }
 
 const GIT_PUSH =
-  "pushing over https is never allowed: a push goes through git-gate, which scans it; " +
-  "declare the repository under git-gate.repos of the bottle file and push to its remote there";
+  "pushing over https is never allowed, because nothing scans it; " +
+  "commit in the workspace and let the operator push";
 
 const explainGitFetch = (route: Route): string =>
   `fetching from git over https is not allowed on ${route.host}: ` +
-  `set git: { fetch: true } on ${route.rule}, or declare the repository under git-gate.repos`;
+  `set git: { fetch: true } on ${route.rule}`;
 
 const explainPlainHttp = (route: Route): string =>
   `plain http to ${route.host} is refused because ${route.rule} has auth: ` +

@@ -59,7 +59,7 @@ function explainScan(route: Route): string {
   const actions = {
     block: "refuses the request",
     redact: "masks it",
-    supervise: "asks the operator",
+    supervise: "refuses the request until the operator is asked",
   } as const;
   return `a known secret in what leaves ${actions[route.outboundOnMatch]}`;
 }

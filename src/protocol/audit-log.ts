@@ -255,7 +255,6 @@ export type AuditVerdict =
  * Checks order and content of every line. Truncation at the end and wholesale rewriting show only against a `head`
  * that was noted elsewhere.
  */
-// oxlint-disable-next-line typescript/require-await -- the contract leaves room for logs that are read piece by piece
 export async function verifyAudit(
   path: string,
   options: { readonly head?: AuditHead } = {},

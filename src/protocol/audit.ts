@@ -22,7 +22,8 @@ export const AUDIT_KINDS = [
   "close",
 ] as const;
 
-const optionalText = (max: number): z.ZodMiniOptional<z.ZodMiniString> => z.optional(z.string().check(z.maxLength(max)));
+const optionalText = (max: number): z.ZodMiniOptional<z.ZodMiniString> =>
+  z.optional(z.string().check(z.maxLength(max)));
 
 /** A decision as a daemon states it, before it gets its place in the chain. */
 export const auditEventSchema = z.strictObject({

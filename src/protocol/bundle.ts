@@ -33,7 +33,11 @@ const configure = z.strictObject({
   auditFile: z.string(),
   daemons: z.array(daemon),
 });
-const reload = z.strictObject({ kind: z.literal("reload"), name: z.enum(DAEMON_NAMES), config: z.unknown() });
+const reload = z.strictObject({
+  kind: z.literal("reload"),
+  name: z.enum(DAEMON_NAMES),
+  config: z.unknown(),
+});
 const stop = z.strictObject({ kind: z.literal("stop"), deadlineMs: z.int() });
 
 export const bundleOrderSchema = z.discriminatedUnion("kind", [configure, reload, stop]);
@@ -41,7 +45,12 @@ export type BundleOrder = z.infer<typeof bundleOrderSchema>;
 
 /** Every door accepts now. `fingerprints` are SHA-256 of the certificates each daemon presents, by daemon. */
 const ready = z.strictObject({ kind: z.literal("ready"), daemons: z.array(z.enum(DAEMON_NAMES)) });
-const reloaded = z.strictObject({ kind: z.literal("reloaded"), name: z.enum(DAEMON_NAMES), ok: z.boolean(), message: z.string() });
+const reloaded = z.strictObject({
+  kind: z.literal("reloaded"),
+  name: z.enum(DAEMON_NAMES),
+  ok: z.boolean(),
+  message: z.string(),
+});
 /** A decision, told to the owner after it was appended to the audit log. */
 const event = z.strictObject({ kind: z.literal("event"), event: auditEventSchema });
 const failed = z.strictObject({ kind: z.literal("failed"), name: z.string(), message: z.string() });

@@ -70,7 +70,9 @@ export function parseRecord(json: string, where: string): BottleRecord {
   try {
     value = parseJson(json);
   } catch (cause) {
-    throw new ProtocolError("protocol.record", `record unreadable: ${where} is not JSON`, { cause });
+    throw new ProtocolError("protocol.record", `record unreadable: ${where} is not JSON`, {
+      cause,
+    });
   }
   const parsed = recordSchema.safeParse(value);
   if (parsed.success) return parsed.data;
@@ -84,7 +86,8 @@ export async function readRecord(stateDir: string): Promise<BottleRecord | undef
   const file = join(stateDir, RECORD_FILE);
   try {
     const bytes = await readFile(file);
-    if (bytes.length > MAX_RECORD_BYTES) throw new ProtocolError("protocol.record", `record unreadable: ${file} is too large`);
+    if (bytes.length > MAX_RECORD_BYTES)
+      throw new ProtocolError("protocol.record", `record unreadable: ${file} is too large`);
     return parseRecord(bytes.toString("utf8"), file);
   } catch (error) {
     if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return undefined;

@@ -129,7 +129,11 @@ class FakeGuest implements Guest {
     try {
       yield* readHostTree(this.#hostPath(root));
     } catch (cause) {
-      throw new LaunchError("launch.copy", `copy of ${root} from the guest failed: ${messageOf(cause)}`, { cause });
+      throw new LaunchError(
+        "launch.copy",
+        `copy of ${root} from the guest failed: ${messageOf(cause)}`,
+        { cause },
+      );
     }
   }
 
@@ -165,7 +169,10 @@ class FakeGuest implements Guest {
       });
     } catch (cause) {
       const code = existsSync(argv[0] ?? "") ? "EACCES" : "ENOENT";
-      throw new LaunchError("launch.agent", `cannot run "${argv[0]}": ${code}`, { cause, details: { code } });
+      throw new LaunchError("launch.agent", `cannot run "${argv[0]}": ${code}`, {
+        cause,
+        details: { code },
+      });
     }
   }
 

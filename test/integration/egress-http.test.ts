@@ -249,8 +249,8 @@ describe("streaming", () => {
       http.get({ createConnection: () => socket, path, headers: { host } }, resolve);
     });
     response.pause();
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    // Nobody reads, so the upstream must have been slowed down.
+    // Nobody reads, so the upstream must come to a halt half-way.
+    await expect.poll(() => socket.readableLength + response.readableLength).toBeGreaterThan(0);
     expect(pending).toBeGreaterThan(100);
     const answer = collect(response);
     response.resume();

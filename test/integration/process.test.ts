@@ -3,8 +3,8 @@ import { mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/pro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { createLogger } from "../../src/base/log.ts";
 import { HostError, LaunchError, TimeoutError } from "../../src/base/errors.ts";
+import { createLogger } from "../../src/base/log.ts";
 import { DRAIN_MS } from "../../src/process/child.ts";
 import type { Child } from "../../src/process/exec.ts";
 import { isAlive, killIfSame, readOwner, readStartTime } from "../../src/process/identity.ts";

@@ -4,8 +4,8 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createExec } from "../../src/process/spawn.ts";
 import { quoteShell } from "../../src/process/quote-shell.ts";
+import { createExec } from "../../src/process/spawn.ts";
 import { openSafeStdio } from "../../src/process/stdio-relay.ts";
 import { requires } from "../support/requires.ts";
 

@@ -135,14 +135,9 @@ export async function startOwner(
     isRoot && mode === "user" ? ["setpriv", "--reuid", uid, "--regid", uid, "--clear-groups"] : [];
   const settings = { ...options, ...(mode === "root" ? { hostUid: GUEST_HOST_UID } : {}) };
   const program = join(ROOT, "test/fixtures/programs/bubblewrap-owner.ts");
-  const [file = "", ...args] = [
-    ...drop,
-    process.execPath,
-    program,
-    directory,
-    JSON.stringify(settings),
-  ];
-  const child = spawn(file, args, {
+  const own = [process.execPath, program, directory, JSON.stringify(settings)];
+  const [file, ...args] = drop.length === 0 ? own : [...drop, ...own];
+  const child = spawn(file ?? process.execPath, args, {
     stdio: ["pipe", "pipe", "pipe", ...extra],
     env: { PATH: "/usr/bin:/bin", LAUNCHER_SECRET: "launcher-environment-canary" },
   });

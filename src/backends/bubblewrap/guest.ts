@@ -17,8 +17,8 @@ import type {
 } from "../contract.ts";
 import type { GuestLink } from "../shared/guest-link.ts";
 import { closeCgroup } from "./cgroup.ts";
+import { type IsolationOptions, inspectIsolation } from "./isolation.ts";
 import { waitUntilGone } from "./reap.ts";
-import { inspectIsolation, type IsolationOptions } from "./isolation.ts";
 import type { ShieldedStdio } from "./stdio.ts";
 
 /** Time for guest-init to end its sessions: it gives each round of them 2 s. After it the guest is killed. */

@@ -77,13 +77,15 @@ export async function shieldStdio(
     release: () => {
       for (const pump of pumps) pump.release();
     },
-    drained: Promise.all(pumps.map((pump) => (pump.isOutput ? pump.done : undefined))).then(
-      () => undefined,
-    ),
+    drained: drainOf(pumps),
     close: () => {
       for (const pump of pumps) pump.close();
     },
   };
+}
+
+async function drainOf(pumps: readonly Pump[]): Promise<void> {
+  for (const pump of pumps) if (pump.isOutput) await pump.done;
 }
 
 /** stdout and stderr that go to one file share a fifo, so that their order is kept. */

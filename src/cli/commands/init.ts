@@ -1,6 +1,7 @@
 /** `init`: writes a first bottle and agent for a provider, and says what comes next. */
 import { UsageError } from "../../base/errors.ts";
 import {
+  commandPreset,
   isName,
   isVariable,
   PRESET_NAMES,
@@ -11,7 +12,7 @@ import {
 import { askLine, askYesNo, hasTerminal } from "../ask.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import { flagText, isSet } from "../flags/read.ts";
-import { commandPreset, writePreset } from "../preset-files.ts";
+import { writePreset } from "../preset-files.ts";
 
 /** Default program of `init command`: a shell, so that the bottle can be looked at. */
 const DEFAULT_ARGV = ["sh"] as const;
@@ -97,7 +98,9 @@ async function choosePreset(provider: string, choices: Choices, io: CommandIo): 
         "--token is for a coding agent; a command has no credential",
       );
     return {
-      preset: commandPreset(argv === undefined || argv.length === 0 ? DEFAULT_ARGV : argv, name),
+      preset: commandPreset(argv === undefined || argv.length === 0 ? DEFAULT_ARGV : argv, {
+        name,
+      }),
       variable: undefined,
     };
   }

@@ -193,7 +193,9 @@ async function confirmAndRun(
     env: io.env.all,
     prompt: isHeadless || !hasTerminal() ? undefined : (message) => askSecret(message, io.signal),
   });
-  if (!isHeadless) {
+  if (isHeadless) {
+    for (const warning of plan.warnings) io.output.note(`bot-bottle: ${warning}`);
+  } else {
     io.output.note(renderPreflight(plan, io.output.color));
     if (!isSet(flags, "yes") && !(await askYesNo("Start this bottle?", io.signal))) {
       throw new LaunchError("launch.declined", "not started: the answer was no");

@@ -1,5 +1,6 @@
 /** Undoes content encodings so that a body can be judged, within bounds of size and ratio. What cannot be undone is not judged. */
 import { promisify } from "node:util";
+import { systemCode } from "../../base/errors.ts";
 
 /** Longest body after decoding. */
 export const MAX_DECODED_BYTES: number = 8 * 1024 * 1024;
@@ -30,12 +31,25 @@ export async function decodeBody(
   const limit = Math.min(MAX_DECODED_BYTES, growth);
   let bytes = body;
   for (const coding of codings.toReversed()) {
-    const decode = decoderOf(coding);
-    const decoded = await decode?.(bytes, limit).catch(() => undefined);
+    const decoded = await decodeOne(bytes, coding, limit);
     if (decoded === undefined) return undefined;
     bytes = decoded;
   }
   return bytes;
+}
+
+async function decodeOne(
+  bytes: Buffer,
+  coding: string,
+  limit: number,
+): Promise<Buffer | undefined> {
+  try {
+    return await decoderOf(coding)?.(bytes, limit);
+  } catch (error) {
+    // Broken data and passed bounds have codes of zlib; anything else is a fault of ours.
+    if (systemCode(error) === undefined) throw error;
+    return undefined;
+  }
 }
 
 /** Loaded on first use: most requests are not encoded. */
