@@ -7,7 +7,7 @@ import type { BundlePlan } from "./contract.ts";
 /** Paths as the bundle sees them. */
 export const SANDBOX_PATHS = {
   node: "/run/bundle/node",
-  entry: "/run/bundle/main.mjs",
+  entry: "/run/bundle/main.js",
   doors: "/run/bundle/doors",
   queue: "/run/bundle/queue",
   audit: "/run/bundle/audit.jsonl",

@@ -103,11 +103,12 @@ class OpenLog implements AuditLog {
   append(event: AuditEvent): AuditLine {
     if (this.#isClosed) throw new ProtocolError("protocol.audit", "the audit log is closed");
     this.#catchUp();
-    const { torn, last } = this.#tail;
+    const { torn, last, lastWhole } = this.#tail;
     if (torn !== "none") {
       const detail = `${last?.length ?? 0} bytes of an unfinished line precede this one`;
+      const rule = tornRule(lastWhole);
       this.#write(
-        { kind: "bundle", reason: TORN_LINE_REASON, detail },
+        { kind: "bundle", reason: TORN_LINE_REASON, rule, detail },
         torn === "open" ? "\n" : "",
       );
     }
@@ -155,9 +156,17 @@ class OpenLog implements AuditLog {
       );
     }
     const size = this.#tail.size + bytes.length;
-    this.#tail = { size, seq: line.seq, last: text, torn: "none" };
+    this.#tail = { size, seq: line.seq, last: text, torn: "none", lastWhole: text };
     return line;
   }
+}
+
+/**
+ * Rule of a line that reports a torn one. What is torn has no `prev`, so this names the last whole line instead: else that
+ * one could be edited without a trace.
+ */
+function tornRule(lastWhole: Buffer | undefined): string {
+  return `after:${lastWhole === undefined ? GENESIS_HASH : hashLine(lastWhole)}`;
 }
 
 /** Where the chain ends. `seq` counts an unfinished last line too. */
@@ -166,6 +175,8 @@ interface Tail {
   readonly seq: number;
   /** Bytes of the last line, finished or not; undefined while the file is empty. */
   readonly last: Buffer | undefined;
+  /** Bytes of the last line that follows the schema; undefined when there is none. */
+  readonly lastWhole: Buffer | undefined;
   /** Whether the file ends in bytes that are no line of the log: `open` without a newline, `closed` with one. */
   readonly torn: "none" | "open" | "closed";
 }
@@ -176,24 +187,34 @@ function hashOf(tail: Tail): string {
 
 function readTail(fd: number): Tail {
   const { size } = fstatSync(fd);
-  if (size === 0) return { size, seq: -1, last: undefined, torn: "none" };
+  if (size === 0) return { size, seq: -1, last: undefined, lastWhole: undefined, torn: "none" };
   const start = Math.max(0, size - MAX_AUDIT_LINE_BYTES);
   const bytes = readRange(fd, start, size);
   const isEnded = bytes.at(-1) === NEWLINE;
   const body = isEnded ? bytes.subarray(0, -1) : bytes;
-  const newline = body.lastIndexOf(NEWLINE);
-  if (newline === -1 && start > 0) {
+  const last = Buffer.from(body.subarray(body.lastIndexOf(NEWLINE) + 1));
+  const line = isEnded ? parseAuditLine(last) : undefined;
+  if (line !== undefined) return { size, seq: line.seq, last, lastWhole: last, torn: "none" };
+  const lastWhole = findWhole(body.subarray(0, body.length - last.length));
+  if (lastWhole === undefined && start > 0) {
     throw new ProtocolError(
       "protocol.audit",
-      `audit log: its last line is unreadable; at most ${MAX_AUDIT_LINE_BYTES} bytes are expected`,
+      `audit log: its end is unreadable; lines of at most ${MAX_AUDIT_LINE_BYTES} bytes are expected`,
       { hint: "move the file away to keep it, then start again" },
     );
   }
-  const last = Buffer.from(body.subarray(newline + 1));
-  const line = isEnded ? parseAuditLine(last) : undefined;
-  if (line !== undefined) return { size, seq: line.seq, last, torn: "none" };
   const seq = countNewlines(fd, size) - (isEnded ? 1 : 0);
-  return { size, seq, last, torn: isEnded ? "closed" : "open" };
+  return { size, seq, last, lastWhole, torn: isEnded ? "closed" : "open" };
+}
+
+/** The last line in `bytes`, which end in a newline, that follows the schema. */
+function findWhole(bytes: Buffer): Buffer | undefined {
+  for (let end = bytes.length - 1; end >= 0; end = bytes.lastIndexOf(NEWLINE, end - 1)) {
+    const line = bytes.subarray(bytes.lastIndexOf(NEWLINE, end - 1) + 1, end);
+    if (parseAuditLine(line) !== undefined) return Buffer.from(line);
+    if (end === 0) return undefined;
+  }
+  return undefined;
 }
 
 function readRange(fd: number, start: number, end: number): Buffer {
@@ -231,11 +252,15 @@ export function clipEvent(event: AuditEvent): AuditEvent {
 export async function* readAudit(path: string): AsyncGenerator<AuditLine> {
   let broken: number | undefined;
   for (const { number, bytes, isEnded } of splitLines(path)) {
-    const line = isEnded ? parseAuditLine(bytes) : undefined;
-    if (broken !== undefined && line?.reason !== TORN_LINE_REASON) throw brokenLine(path, broken);
-    broken = line === undefined ? number : undefined;
     if (!isEnded) return;
-    if (line !== undefined) yield line;
+    const line = parseAuditLine(bytes);
+    if (line === undefined) {
+      broken ??= number;
+      continue;
+    }
+    if (broken !== undefined && line.reason !== TORN_LINE_REASON) throw brokenLine(path, broken);
+    broken = undefined;
+    yield line;
   }
   if (broken !== undefined) throw brokenLine(path, broken);
 }
@@ -273,7 +298,10 @@ const NOT_A_LINE = "it is not a line of an audit log";
 class ChainCheck {
   readonly #head: AuditHead | undefined;
   #last: AuditHead = { seq: -1, hash: GENESIS_HASH };
-  #isTorn = false;
+  /** Hash of the last line that follows the schema. */
+  #lastWhole = GENESIS_HASH;
+  /** Number of the first line since then that does not. */
+  #torn: number | undefined;
 
   constructor(head: AuditHead | undefined) {
     this.#head = head;
@@ -283,32 +311,40 @@ class ChainCheck {
     const seq = number - 1;
     if (!isEnded) return failAt(seq, "the last line is unfinished: a crash or an edit cut it");
     const line = parseAuditLine(bytes);
-    const fault = line === undefined ? undefined : faultOf(line, seq, this.#last.hash);
-    if (fault !== undefined) return failAt(seq, fault);
-    if (this.#isTorn && line?.reason !== TORN_LINE_REASON) return failAt(seq - 1, NOT_A_LINE);
-    this.#isTorn = line === undefined;
-    this.#last = { seq, hash: hashLine(bytes) };
-    if (this.#head?.seq !== seq || this.#head.hash === this.#last.hash) return undefined;
+    const fault = line === undefined ? undefined : this.#judge(line, seq);
+    if (fault !== undefined) return fault;
+    const hash = hashLine(bytes);
+    this.#torn = line === undefined ? (this.#torn ?? seq) : undefined;
+    if (line !== undefined) this.#lastWhole = hash;
+    this.#last = { seq, hash };
+    if (this.#head?.seq !== seq || this.#head.hash === hash) return undefined;
     return failAt(seq, "it is not the line that the given head names");
   }
 
   end(): AuditVerdict {
     const last = this.#last;
-    if (this.#isTorn) return failAt(last.seq, NOT_A_LINE);
+    if (this.#torn !== undefined) return failAt(this.#torn, NOT_A_LINE);
     if (this.#head !== undefined && this.#head.seq > last.seq) {
       return failAt(last.seq, "the log ends before the given head");
     }
     return { ok: true, lines: last.seq + 1, head: last };
   }
+
+  #judge(line: AuditLine, seq: number): AuditVerdict | undefined {
+    if (this.#torn !== undefined) {
+      if (line.reason !== TORN_LINE_REASON) return failAt(this.#torn, NOT_A_LINE);
+      if (line.rule !== `after:${this.#lastWhole}`) {
+        return failAt(seq, "it does not name the last whole line before it");
+      }
+    }
+    if (line.seq !== seq) return failAt(seq, `its seq is ${line.seq}; ${seq} is expected`);
+    if (line.prev === this.#last.hash) return undefined;
+    return failAt(seq, "its prev is not the hash of the line before");
+  }
 }
 
 function failAt(seq: number, why: string): AuditVerdict {
   return { ok: false, seq, line: seq + 1, why };
-}
-
-function faultOf(line: AuditLine, seq: number, prev: string): string | undefined {
-  if (line.seq !== seq) return `its seq is ${line.seq}; ${seq} is expected`;
-  return line.prev === prev ? undefined : "its prev is not the hash of the line before";
 }
 
 interface RawLine {
