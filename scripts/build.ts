@@ -29,7 +29,9 @@ const KEEP_CHUNKS_MS = 7 * 24 * 3600 * 1000;
 
 const modules = findModules();
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the module of this name
-const { build } = createRequire(join(modules, "../package.json"))("esbuild") as typeof import("esbuild");
+const { build } = createRequire(join(modules, "../package.json"))(
+  "esbuild",
+) as typeof import("esbuild");
 mkdirSync(join(root, ".tools"), { recursive: true });
 const temp = mkdtempSync(join(root, ".tools/build-"));
 try {

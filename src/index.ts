@@ -80,6 +80,7 @@ export { decideTrust } from "./manifest/trust.ts";
 export type { Manifest } from "./manifest/types.ts";
 export { explainRoute } from "./policy/explain.ts";
 export { createExec } from "./process/spawn.ts";
+export { openSafeStdio, type SafeStdio } from "./process/stdio-relay.ts";
 export {
   commandPreset,
   PRESET_NAMES,

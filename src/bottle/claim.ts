@@ -2,7 +2,7 @@
  * Claims a bottle's name and keeps its record. The record exists from the first moment the name does: it is written into a
  * temporary directory that is then renamed, so that a kill leaves either nothing or something a reaper understands.
  */
-import { chmod, mkdir, rename, rm } from "node:fs/promises";
+import { chmodSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Clock, isoTime } from "../base/clock.ts";
 import { HostError, LaunchError, systemCode } from "../base/errors.ts";
@@ -64,19 +64,15 @@ function firstRecord(plan: BottlePlan, owner: OwnerRef, clock: Clock): BottleRec
 }
 
 /** Claims the plan's name. Throws LaunchError `launch.name-taken`, HostError `host.unwritable` or `host.disk-full`. */
-export async function claimName(
-  plan: BottlePlan,
-  owner: OwnerRef,
-  clock: Clock,
-): Promise<RecordKeeper> {
+export function claimName(plan: BottlePlan, owner: OwnerRef, clock: Clock): RecordKeeper {
   const record = firstRecord(plan, owner, clock);
   const claim = join(plan.home.state, `${CLAIM_PREFIX}${plan.id}.${owner.pid}.${owner.start_time}`);
   try {
-    await mkdir(plan.home.state, { recursive: true, mode: 0o700 });
-    await writeRecord(claim, record);
-    await rename(claim, plan.paths.state);
+    mkdirSync(plan.home.state, { recursive: true, mode: 0o700 });
+    writeRecord(claim, record);
+    renameSync(claim, plan.paths.state);
   } catch (error) {
-    await rm(claim, { recursive: true, force: true });
+    rmSync(claim, { recursive: true, force: true });
     throw claimError(error, plan);
   }
   return new RecordKeeper(plan.paths.state, record);
@@ -116,15 +112,15 @@ export function hostWriteError(error: unknown, path: string): unknown {
 }
 
 /** Makes the run directory: 0700, with `doors` 0755 below it. */
-export async function openRunDirectory(plan: BottlePlan): Promise<void> {
+export function openRunDirectory(plan: BottlePlan): void {
   const { run, doors, logs, guestHome, guestEtc, agent } = plan.paths;
   try {
-    await mkdir(join(run, ".."), { recursive: true, mode: 0o700 });
-    await mkdir(run, { mode: 0o700 });
-    await mkdir(doors);
-    await chmod(doors, 0o755);
+    mkdirSync(join(run, ".."), { recursive: true, mode: 0o700 });
+    mkdirSync(run, { mode: 0o700 });
+    mkdirSync(doors);
+    chmodSync(doors, 0o755);
     for (const directory of [logs, guestHome, guestEtc, agent, plan.paths.queue, plan.home.audit]) {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
     }
   } catch (error) {
     throw hostWriteError(error, run);

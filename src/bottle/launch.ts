@@ -40,12 +40,15 @@ export interface LaunchPorts {
   readonly bundleHost: BundleHost;
 }
 
+/** Descriptors 0-2 of a guest. */
+export type GuestStdio = readonly [StdioEntry, StdioEntry, StdioEntry];
+
 export interface LaunchOptions {
   readonly ports: LaunchPorts;
   readonly secrets: Secrets;
   readonly signal?: AbortSignal | undefined;
-  /** The guest's descriptors 0-2, made safe; default /dev/null. */
-  readonly stdio?: readonly [StdioEntry, StdioEntry, StdioEntry];
+  /** The guest's descriptors 0-2, made safe; default /dev/null. They are waited for when the guest is started. */
+  readonly stdio?: GuestStdio | Promise<GuestStdio>;
   readonly onStep?: StepObserver;
   /** Events from the first step on; the handle's `events()` begins later. */
   readonly events?: EventHub;
@@ -83,7 +86,7 @@ export async function launch(plan: BottlePlan, options: LaunchOptions): Promise<
     onFailure: (failure) => ports.log.warn("teardown", { problem: describeTeardown([failure])[0] }),
   });
   await step("record");
-  const keeper = await claimName(plan, readOwner(), ports.clock);
+  const keeper = claimName(plan, readOwner(), ports.clock);
   const outcome = { isRunning: false };
   scope.defer("record", () =>
     closeRecord(plan, keeper, { clock: ports.clock, isAbandoned: !outcome.isRunning }),
@@ -116,7 +119,7 @@ async function openParts(
   const { plan, options, keeper } = state;
   await state.step("directories");
   scope.defer("run directory", () => removeRunDirectory(plan));
-  await openRunDirectory(plan);
+  openRunDirectory(plan);
   await state.step("audit");
   openAudit(state);
   scope.defer("audit log", () => closeAudit(plan, keeper, options.ports.clock));

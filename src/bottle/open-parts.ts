@@ -1,12 +1,14 @@
 /** Opens what a bottle consists of: its authority, its bundle, its guest. Each is owned by the scope it is given. */
-import { chmod, chown, mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { chmod, chown, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Guest } from "../backends/contract.ts";
+import type { Guest, GuestResources } from "../backends/contract.ts";
 import { LaunchError, ManifestError, systemCode } from "../base/errors.ts";
 import type { Scope } from "../base/scope.ts";
 import { Secret, type Secrets } from "../base/secret.ts";
 import type { BundleHandle } from "../bundle/contract.ts";
 import { CA_KEY_SLOT } from "../policy/egress.ts";
+import type { BottleRecord } from "../protocol/record.ts";
 import { GUEST_CA_FILES, mergedCaBundle } from "../provision/ca.ts";
 import { copyHostEtc } from "../provision/host-etc.ts";
 import type { TreeSnapshot } from "../provision/work-kept.ts";
@@ -71,6 +73,16 @@ export async function openBundle(
   );
 }
 
+function recordedGuest(resources: GuestResources): BottleRecord["guest"] {
+  return {
+    processes: resources.processes.map(recordedProcess),
+    cgroups: [...resources.cgroups],
+    objects: Object.fromEntries(
+      Object.entries(resources.objects).map(([kind, names]) => [kind, [...names]]),
+    ),
+  };
+}
+
 function recordedProcess(process: { readonly pid: number; readonly startTime: string }): {
   pid: number;
   start_time: string;
@@ -116,32 +128,31 @@ export async function openGuest(
   await giveToGuest(plan, plan.paths.guestHome);
   await chmod(plan.paths.guestEtc, 0o755);
   await state.step("guest");
+  const started = Promise.withResolvers<void>();
   const [guest, etc] = await Promise.allSettled([
-    launchGuest(state, scope),
-    writeEtc(plan, authority),
+    launchGuest(state, scope, started.resolve).finally(started.resolve),
+    started.promise.then(() => writeEtc(plan, authority)),
   ]);
   if (guest.status === "rejected") throw guest.reason;
   if (etc.status === "rejected") throw etc.reason;
   return { guest: guest.value, workspace };
 }
 
-async function launchGuest(state: LaunchState, scope: Scope): Promise<Guest> {
+async function launchGuest(
+  state: LaunchState,
+  scope: Scope,
+  onStarted: () => void,
+): Promise<Guest> {
   const { plan, options, keeper } = state;
   const guest = await options.ports.backend.launch(plan.guest, {
     ports: options.ports,
     signal: state.signal,
     guestEnv: state.env,
-    stdio: options.stdio ?? NO_STDIO,
-    onResources: (resources) =>
-      keeper.update({
-        guest: {
-          processes: resources.processes.map(recordedProcess),
-          cgroups: [...resources.cgroups],
-          objects: Object.fromEntries(
-            Object.entries(resources.objects).map(([kind, names]) => [kind, [...names]]),
-          ),
-        },
-      }),
+    stdio: (await options.stdio) ?? NO_STDIO,
+    onResources: async (resources) => {
+      await keeper.update({ guest: recordedGuest(resources) });
+      if (resources.processes.length > 0) onStarted();
+    },
   });
   return scope.use("guest", guest);
 }
@@ -154,11 +165,11 @@ async function writeEtc(plan: BottlePlan, authority: CertificateAuthority): Prom
     [GUEST_CA_FILES.merged]: await mergedCaBundle(authority.certificatePem),
   };
   try {
-    await copyHostEtc(plan.paths.guestEtc);
+    copyHostEtc(plan.paths.guestEtc);
     for (const [path, content] of Object.entries(files)) {
       const file = join(plan.paths.guestEtc, path);
-      await mkdir(dirname(file), { recursive: true, mode: 0o755 });
-      await writeFile(file, content, { mode: 0o644 });
+      mkdirSync(dirname(file), { recursive: true, mode: 0o755 });
+      writeFileSync(file, content, { mode: 0o644 });
     }
   } catch (error) {
     throw hostWriteError(error, plan.paths.guestEtc);

@@ -104,7 +104,7 @@ export async function reap(
   if (work === undefined || record === undefined || id === undefined)
     return removeState(parseHostPath(stateDir));
   await preserve(bottlePaths(home, id, home.run).preserve, work);
-  await writeRecord(stateDir, {
+  writeRecord(stateDir, {
     ...record,
     status: "ended",
     owner: null,

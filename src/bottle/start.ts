@@ -10,12 +10,12 @@ import type { BundleHost } from "../bundle/contract.ts";
 import { createProcessBundleHost } from "../bundle/launch-bundle.ts";
 import { loadManifest } from "../manifest/load.ts";
 import type { Manifest } from "../manifest/types.ts";
-import type { Exec, StdioEntry } from "../process/exec.ts";
+import type { Exec } from "../process/exec.ts";
 import { createExec } from "../process/spawn.ts";
 import type { Bottle } from "./bottle.ts";
 import type { EventHub } from "./events.ts";
 import { readFacts } from "./facts.ts";
-import { type LaunchPorts, launch } from "./launch.ts";
+import { type GuestStdio, type LaunchPorts, launch } from "./launch.ts";
 import type { BottlePlan, Facts, StartOptions } from "./plan.ts";
 import { findLeftovers, findOrphanRuns, reap, removeOrphanRun } from "./reap.ts";
 import { requireTrust } from "./require-trust.ts";
@@ -85,7 +85,7 @@ export interface OpenOptions {
   /** Asks for a `?` variable; undefined without a terminal. */
   readonly prompt?: SecretPorts["prompt"];
   readonly signal?: AbortSignal;
-  readonly stdio?: readonly [StdioEntry, StdioEntry, StdioEntry];
+  readonly stdio?: GuestStdio | Promise<GuestStdio>;
   readonly onStep?: StepObserver;
   readonly events?: EventHub;
   /** Replace the real ones, for tests: see `bot-bottle/testing`. */

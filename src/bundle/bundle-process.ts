@@ -85,6 +85,8 @@ export class BundleProcess {
   readonly #ready = Promise.withResolvers<void>();
   readonly #reloads = new Map<DaemonName, PromiseWithResolvers<void>>();
   readonly #decoder = new FrameDecoder();
+  /** Why nothing more can be asked of it. */
+  #failure: Error | undefined;
 
   constructor(child: Child, context: Pick<BundleContext, "onEvent" | "ports">) {
     this.#child = child;
@@ -118,6 +120,7 @@ export class BundleProcess {
     await this.#reloads.get(name)?.promise.catch((error: unknown) => {
       this.#context.ports.log.debug("an earlier reload failed", { name, error: messageOf(error) });
     });
+    if (this.#failure !== undefined) throw this.#failure;
     const pending = Promise.withResolvers<void>();
     this.#reloads.set(name, pending);
     this.send({ kind: "reload", name, config });
@@ -171,6 +174,7 @@ export class BundleProcess {
   }
 
   #fail(error: Error): void {
+    this.#failure ??= error;
     this.#ready.reject(error);
     for (const pending of this.#reloads.values()) pending.reject(error);
     this.#reloads.clear();

@@ -8,7 +8,7 @@ import { EventHub, openBottle, openOwner } from "../index.ts";
 import type { ExitStatus } from "../process/exec.ts";
 import { createKillSet, installKillSet } from "../process/kill-set.ts";
 import { createExec } from "../process/spawn.ts";
-import { openSafeStdio, type SafeStdio } from "../process/stdio-relay.ts";
+import { openSafeStdio, type SafeStdio, type SafeStdioOptions } from "../process/stdio-relay.ts";
 import type { CommandIo } from "./command.ts";
 import { openEventsFile } from "./events-file.ts";
 import { notExecutableStatus, signalStatus, statusOf } from "./exit.ts";
@@ -42,27 +42,23 @@ export async function runBottle(
   const exec = createExec({ log, killSet });
   await using eventsFile = await openEventsFile(options.eventsFile, events);
   const following = followProgress(events, io.output);
-  // A bottle without a watcher never sees our descriptors.
-  const stdioDir = await mkdtemp(join(tmpdir(), "bot-bottle-stdio-"));
   try {
-    await using stdio = await openSafeStdio({
-      dir: stdioDir,
-      exec,
-      searchPath: io.env.all["PATH"] ?? "",
-    });
-    await rm(stdioDir, { recursive: true, force: true });
+    // A bottle without a watcher never sees our descriptors.
+    await using relays = openRelays({ exec, searchPath: io.env.all["PATH"] ?? "" });
     const bottle = await openBottle(plan, {
       env: io.env.all,
       log,
       exec,
       secrets,
       signal: io.signal,
-      stdio: stdio.stdio,
+      stdio: relays.stdio.then(({ stdio }) => stdio),
       events,
       ...(io.onStep === undefined ? {} : { onStep: io.onStep }),
     });
     const outcome = await ownBottle(bottle, options);
-    const report = await closeAfter(bottle, stdio);
+    const report = await bottle.close("the agent ended");
+    // Only now: the guest's first process held the pipes, too.
+    await (await relays.stdio).finish();
     await eventsFile.flush();
     sayEnd(plan, report, io);
     if (outcome.kind === "fault") throw outcome.error;
@@ -70,19 +66,28 @@ export async function runBottle(
   } finally {
     events.end();
     await following;
-    await rm(stdioDir, { recursive: true, force: true });
   }
 }
 
-/** Closes the bottle while its last output is read: the guest's first process holds the pipes, too, until it is gone. */
-async function closeAfter(bottle: Bottle, stdio: SafeStdio): Promise<CloseReport> {
-  const closing = bottle.close("the agent ended");
+/** Opens the relays while the launch goes on: a shell makes their pipes. The launch reports it when they cannot be made. */
+function openRelays(ports: Omit<SafeStdioOptions, "dir">): {
+  readonly stdio: Promise<SafeStdio>;
+} & AsyncDisposable {
+  const stdio = openInPrivate(ports);
+  const closed = stdio.then(
+    (opened) => () => opened[Symbol.asyncDispose](),
+    () => () => Promise.resolve(),
+  );
+  return { stdio, [Symbol.asyncDispose]: async () => (await closed)() };
+}
+
+async function openInPrivate(ports: Omit<SafeStdioOptions, "dir">): Promise<SafeStdio> {
+  const dir = await mkdtemp(join(tmpdir(), "bot-bottle-stdio-"));
   try {
-    await stdio.finish();
+    return await openSafeStdio({ ...ports, dir });
   } finally {
-    await closing;
+    await rm(dir, { recursive: true, force: true });
   }
-  return closing;
 }
 
 type Outcome =

@@ -119,6 +119,15 @@ function isHarmless({ ourFd, info }: { readonly ourFd: number; readonly info: St
   return isatty(ourFd) || info.rdev === statSync("/dev/null").rdev;
 }
 
+/**
+ * True for a descriptor that a guest may inherit: a terminal, /dev/null, or a pipe, which is taken for one of
+ * {@link openSafeStdio}. A file, directory, socket or other device of the host never is.
+ */
+export function isSafeDescriptor(fd: number): boolean {
+  const info = fstatSync(fd);
+  return info.isFIFO() || isHarmless({ ourFd: fd, info });
+}
+
 async function finish(pipes: readonly Pipe[], pumps: readonly Pump[], clock: Clock): Promise<void> {
   for (const pipe of pipes) pipe.closeGuestEnds();
   const failures = await Promise.all(pumps.map((pump) => finishPump(pump, clock)));

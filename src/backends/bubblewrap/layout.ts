@@ -1,5 +1,5 @@
 /** Looks at the machine for what decides bubblewrap's arguments: programs, the shape of /, /etc and /proc. Changes nothing. */
-import { lstat, readlink, stat } from "node:fs/promises";
+import { lstat, readdir, readFile, readlink, stat } from "node:fs/promises";
 import { systemCode } from "../../base/errors.ts";
 import { type HostPath, parseHostPath } from "../../base/ids.ts";
 import { findBinary, missingBinary, requireBinary } from "../../process/find-binary.ts";
@@ -9,8 +9,11 @@ import type { HostLayout } from "./render.ts";
 /** Where the guest's own programs are looked for: only what lies below /usr is there too. */
 const SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin";
 const ROOT_ENTRIES = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
-/** Debian's links of interchangeable programs, and the loader's index of libraries. */
-const ETC_ENTRIES = ["alternatives", "ld.so.cache"];
+/**
+ * What programs in /usr are linked through or cannot start without, and what names no one: Debian's links of interchangeable
+ * programs, the loader's index of libraries, settings of fonts, terminals and languages.
+ */
+const ETC_ENTRIES = /^(?:alternatives|ld\.so\.cache|fonts|terminfo|perl|java(?:-\d.*)?|python\d.*)$/;
 const HOST_PROC_FILES = [
   ...["kcore", "keys", "key-users", "latency_stats", "sched_debug", "timer_list", "timer_stats"],
 ];
@@ -44,8 +47,10 @@ export function parseFeatures(help: string): BwrapFeatures {
   };
 }
 
-/** Asks bubblewrap for its options. */
+/** Looks for bubblewrap's options in the program's own text, and asks it only where that does not tell (a wrapper). */
 export async function probeFeatures(bwrap: string, ports: BackendPorts): Promise<BwrapFeatures> {
+  const written = parseFeatures(await readProgramText(bwrap));
+  if (written.canDisableUserns && written.missing.length === 0) return written;
   const { stdout } = await ports.exec.run([bwrap, "--help"], { timeoutMs: 10_000, env: {} });
   return parseFeatures(stdout.toString("utf8"));
 }
@@ -62,7 +67,7 @@ export async function probeLayout(ports: BackendPorts, isRoot: boolean): Promise
   const [features, rootEntries, etcEntries, maskedProc, stagingDir] = await Promise.all([
     probeFeatures(bwrap, ports),
     findRootEntries(),
-    filterPaths(ETC_ENTRIES, isPlainEtcEntry),
+    findEtcEntries(),
     findMaskedProc(),
     findStagingDir([bwrap, setpriv ?? bwrap]),
   ]);
@@ -78,6 +83,16 @@ export async function probeLayout(ports: BackendPorts, isRoot: boolean): Promise
   };
 }
 
+/** The lines about options among a program's strings. */
+async function readProgramText(program: string): Promise<string> {
+  try {
+    return (await readFile(program, "latin1")).match(/ {4}--[ -~]+/g)?.join("\n") ?? "";
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    return "";
+  }
+}
+
 async function filterPaths(
   names: readonly string[],
   isWanted: (name: string) => Promise<boolean>,
@@ -86,9 +101,13 @@ async function filterPaths(
   return names.filter((_, index) => wanted[index] === true);
 }
 
-async function isPlainEtcEntry(name: string): Promise<boolean> {
-  const found = await statOr(lstat(`/etc/${name}`));
-  return found !== undefined && !found.isSymbolicLink();
+/** Links are left out: bubblewrap would follow them to wherever they lead. */
+async function findEtcEntries(): Promise<readonly string[]> {
+  const entries = await readdir("/etc", { withFileTypes: true });
+  return entries
+    .filter((it) => ETC_ENTRIES.test(it.name) && !it.isSymbolicLink())
+    .map((it) => it.name)
+    .sort();
 }
 
 async function findMaskedProc(): Promise<HostLayout["maskedProc"]> {

@@ -161,6 +161,7 @@ describe("renderBubblewrap as root", () => {
       ...["--ro-bind", "/h/ref/sub", "/mnt/6"],
       ...["--ro-bind", "/h/ref", "/mnt/7"],
       ...["--chdir", "/", "--"],
+      ...["/bin/sh", "-c", '"$@"; exit $?', "sh"],
       "/usr/bin/setpriv",
       ...["--reuid", "70001", "--regid", "70001", "--clear-groups", "--no-new-privs"],
       ...["--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"],

@@ -189,9 +189,17 @@ function renderDrop(
     layout.bwrap,
     ...["--die-with-parent", "--dev-bind", "/", "/", "--tmpfs", layout.stagingDir],
     ...[...outerArgs, "--chdir", "/", "--"],
+    ...["/bin/sh", "-c", KEEPER_SCRIPT, "sh"],
     ...renderDropPrefix(plan.hostUid, layout.setpriv),
   ];
 }
+
+/**
+ * The shell stays between the outer bubblewrap and the guest's uid, with all rights of root: a parent's death signal is sent
+ * with the parent's rights, and bubblewrap has dropped the right to signal other uids. `exit` keeps the shell from replacing
+ * itself.
+ */
+const KEEPER_SCRIPT = '"$@"; exit $?';
 
 /** The command that takes a uid and gives every right of root up; empty for an ordinary user. */
 export function renderDropPrefix(

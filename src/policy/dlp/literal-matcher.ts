@@ -38,9 +38,13 @@ interface FoldedLiteral {
 }
 
 /** Input bytes that fold to a given byte. */
-const UNFOLD: readonly (readonly number[])[] = Array.from({ length: 256 }, (_, folded) =>
-  [...BYTE_FOLD.keys()].filter((byte) => BYTE_FOLD[byte] === folded),
-);
+const UNFOLD: readonly (readonly number[])[] = makeUnfold();
+
+function makeUnfold(): number[][] {
+  const table: number[][] = Array.from({ length: 256 }, () => []);
+  for (const [byte, folded] of BYTE_FOLD.entries()) table[folded]?.push(byte);
+  return table;
+}
 
 const foldBytes = (bytes: Uint8Array): Uint8Array => bytes.map((byte) => BYTE_FOLD[byte] ?? byte);
 

@@ -42,7 +42,7 @@ export function createEgress(ports: EgressPorts = {}): Daemon<EgressConfig> {
       const isHealthy = running?.server.isListening === true;
       return Promise.resolve({ isHealthy, detail: isHealthy ? "accepting" : "not listening" });
     },
-    reload: (next) => Promise.resolve(reload(running, next, clock)),
+    reload: (next) => reload(running, next, clock),
     stop: async (deadlineMs) => {
       await running?.server.stop(deadlineMs);
     },
@@ -68,7 +68,7 @@ function open(context: DaemonContext<EgressConfig>, lookup: Lookup, clock: Clock
   });
   // The door accepts before TLS is loaded; a fault found here ends the bundle like any other.
   const first = state;
-  setTimeout(() => warmState(first), WARM_AFTER_MS).unref();
+  setTimeout(() => void warmState(first), WARM_AFTER_MS).unref();
   const swap = (next: EgressState): void => {
     const old = state;
     state = next;
@@ -77,11 +77,15 @@ function open(context: DaemonContext<EgressConfig>, lookup: Lookup, clock: Clock
   return { context, server, swap };
 }
 
-function reload(running: Running | undefined, next: EgressConfig, clock: Clock): Reloaded {
+async function reload(
+  running: Running | undefined,
+  next: EgressConfig,
+  clock: Clock,
+): Promise<Reloaded> {
   if (running === undefined) return { ok: false, message: "egress does not run" };
   try {
     const state = createState(next, running.context.secrets, clock);
-    warmState(state);
+    await warmState(state);
     running.swap(state);
     sayLoaded(running.context, next);
     return { ok: true };

@@ -79,22 +79,24 @@ async function relay(
   asked: Scanned,
   input: ExchangeInput,
 ): Promise<Exchanged> {
-  const { response, state } = input.arrival;
-  const { authority, method, path } = asked;
+  const { recorder, arrival } = input;
+  const { method, path, authority } = asked;
   const headers = stripHopByHop(pairHeaders(answer.rawHeaders));
   const status = answer.statusCode;
-  input.recorder.traffic("egress_response", {
-    host: authority.host,
-    method,
-    path,
-    status,
+  const log = (body: Buffer): void =>
+    recorder.traffic("egress_response", {
+      host: authority.host,
+      method,
+      path,
+      status,
+      headers,
+      body,
+    });
+  const error = await relayResponse(answer, arrival.response, {
     headers,
-  });
-  const secrets = asked.route.auth === undefined ? undefined : state.echoes;
-  const error = await relayResponse(answer, response, {
-    headers,
-    secrets,
+    secrets: asked.route.auth === undefined ? undefined : arrival.state.echoes,
     isHead: method === "HEAD",
+    onSample: recorder.logsTraffic ? log : undefined,
   });
   return error === undefined ? { kind: "answered" } : failed(error, false);
 }
@@ -105,7 +107,8 @@ function requestArgs(asked: Scanned, input: ExchangeInput): UpstreamArgs {
   const { query, headers } = injectCredential(asked, state);
   const { place, poolKey } = input;
   const { proxy, trust } = state;
-  input.recorder.traffic("egress_request", { host: authority.host, method, path, headers });
+  const body = asked.body.kind === "whole" ? asked.body.bytes : undefined;
+  input.recorder.traffic("egress_request", { host: authority.host, method, path, headers, body });
   return {
     agent: state.pool,
     poolKey,

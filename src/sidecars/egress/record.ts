@@ -34,7 +34,14 @@ export interface Recorder {
   decide(subject: Subject, decided: Decided): Deny | undefined;
   /** Logs a request or a response at level 2. */
   traffic(message: string, fields: TrafficFields): void;
+  /** False below level 2: then nobody needs to collect what would be logged. */
+  readonly logsTraffic: boolean;
 }
+
+/** Bytes of a body that are logged. */
+export const MAX_LOGGED_BODY_BYTES = 4096;
+/** Bytes that are masked for it: more, so that no value is cut in two at the end of what is logged. */
+export const MAX_SAMPLED_BODY_BYTES: number = 4 * MAX_LOGGED_BODY_BYTES;
 
 export interface TrafficFields {
   readonly host: string;
@@ -42,6 +49,8 @@ export interface TrafficFields {
   readonly path: string;
   readonly status?: number | undefined;
   readonly headers: HeaderList;
+  /** Its beginning, where it is readable. */
+  readonly body?: Buffer | undefined;
 }
 
 export interface RecorderOptions {
@@ -68,10 +77,13 @@ export function createRecorder(options: RecorderOptions): Recorder {
         return auditFailed;
       }
     },
+    logsTraffic: logLevel === 2,
     traffic: (message, fields) => {
       if (logLevel < 2) return;
       const headers = fields.headers.map(([name, value]) => `${name}: ${mask(value) ?? ""}`);
-      log.info(message, { ...fields, path: mask(fields.path), headers });
+      const sample = fields.body?.subarray(0, MAX_SAMPLED_BODY_BYTES).toString("utf8");
+      const body = mask(sample)?.slice(0, MAX_LOGGED_BODY_BYTES);
+      log.info(message, { ...fields, path: mask(fields.path), headers, body });
     },
   };
 }

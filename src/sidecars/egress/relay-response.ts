@@ -9,6 +9,7 @@ import { createStreamMasker, type StreamMasker } from "../../policy/dlp/stream.t
 import { type HeaderList, headerValues } from "../../policy/headers.ts";
 import { codingsOf } from "./decode-body.ts";
 import { flattenHeaders, withoutHeaders } from "./headers.ts";
+import { MAX_SAMPLED_BODY_BYTES } from "./record.ts";
 
 /** Alternative services would lead the guest around this proxy. */
 const NEVER_RELAYED = ["alt-svc"];
@@ -19,6 +20,8 @@ export interface RelayOptions {
   /** Values to mask; undefined where none were put in. */
   readonly secrets: KnownSecrets | undefined;
   readonly isHead: boolean;
+  /** Gets the beginning of what was relayed, once. */
+  readonly onSample: ((sample: Buffer) => void) | undefined;
 }
 
 /** Relays one answer. Resolves with an error when it could not be relayed to its end. */
@@ -43,7 +46,32 @@ export async function relayResponse(
   setImmediate(() => {
     if (!response.writableEnded) response.flushHeaders();
   });
-  return pump(source, response, secrets && createStreamMasker(secrets));
+  const masker = secrets && createStreamMasker(secrets);
+  return pump(source, response, { masker, sampler: createSampler(options.onSample) });
+}
+
+interface Sampler {
+  take(bytes: Buffer): void;
+  end(): void;
+}
+
+/** Collects the beginning of a stream and hands it on when there is enough of it, or no more. */
+function createSampler(onSample: RelayOptions["onSample"]): Sampler | undefined {
+  if (onSample === undefined) return undefined;
+  const chunks: Buffer[] = [];
+  let missing = MAX_SAMPLED_BODY_BYTES;
+  let isOver = false;
+  const end = (): void => {
+    if (!isOver) onSample(Buffer.concat(chunks));
+    isOver = true;
+  };
+  const take = (bytes: Buffer): void => {
+    if (isOver) return;
+    chunks.push(bytes.subarray(0, missing));
+    missing -= bytes.length;
+    if (missing <= 0) end();
+  };
+  return { take, end };
 }
 
 function hasBody(answer: IncomingMessage, isHead: boolean): boolean {
@@ -92,19 +120,22 @@ function decoderOf(coding: string): Transform | undefined {
 function pump(
   source: Readable,
   response: ServerResponse,
-  masker: StreamMasker | undefined,
+  { masker, sampler }: { masker: StreamMasker | undefined; sampler: Sampler | undefined },
 ): Promise<Error | undefined> {
   return new Promise((resolve) => {
     const fail = (error: Error): void => {
+      sampler?.end();
       response.destroy();
       resolve(error);
     };
     const write = (bytes: Buffer): void => {
+      sampler?.take(bytes);
       if (bytes.length > 0 && !response.write(bytes)) source.pause();
     };
     source.on("data", (chunk: Buffer) => write(masker === undefined ? chunk : masker.push(chunk)));
     source.on("end", () => {
       const rest = masker?.end();
+      sampler?.end();
       response.end(rest === undefined || rest.length === 0 ? undefined : rest);
       resolve(undefined);
     });

@@ -11,7 +11,7 @@ import {
 } from "../../policy/dlp/known-secrets.ts";
 import type { ScanPolicy } from "../../policy/dlp/types.ts";
 import { CA_KEY_SLOT, type EgressConfig } from "../../policy/egress.ts";
-import { createLeafCache, type LeafCache } from "./leaf-cache.ts";
+import type { LeafCache, LeafCacheOptions } from "./leaf-cache.ts";
 import { type ProxyAddress, parseProxyAddress } from "./proxy-address.ts";
 import { createUpstreamContext } from "./trust.ts";
 import { UpstreamPool } from "./upstream-pool.ts";
@@ -25,7 +25,7 @@ export interface EgressState {
   readonly echoes: KnownSecrets | undefined;
   readonly secrets: Secrets;
   /** Contexts to present to the guest; made on first use. */
-  readonly leaves: () => LeafCache;
+  readonly leaves: () => Promise<LeafCache>;
   /** What upstreams are verified against; read on first use. */
   readonly trust: () => SecureContext;
   readonly pool: UpstreamPool;
@@ -62,18 +62,24 @@ export function createState(config: EgressConfig, secrets: Secrets, clock: Clock
       return echoes();
     },
     secrets,
-    leaves: once(() => createLeafCache({ certificatePem: config.caCertificate, caKey, clock })),
+    leaves: once(() => openLeaves({ certificatePem: config.caCertificate, caKey, clock })),
     trust: once(() => createUpstreamContext(config.upstreamCa)),
     pool: new UpstreamPool(),
   };
 }
 
 /** Loads what was put off at the start, so that faults show and the first request does not wait. */
-export function warmState(state: EgressState): void {
+export async function warmState(state: EgressState): Promise<void> {
   void state.scanPolicy;
   void state.echoes;
-  state.leaves();
+  await state.leaves();
   state.trust();
+}
+
+/** Node's crypto module is a tenth of the start-up time, and nothing needs it before a tunnel is opened. */
+async function openLeaves(options: LeafCacheOptions): Promise<LeafCache> {
+  const { createLeafCache } = await import("./leaf-cache.ts");
+  return createLeafCache(options);
 }
 
 function valuesOf(slots: readonly string[], secrets: Secrets): readonly NamedSecret[] {

@@ -4,6 +4,8 @@
  */
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import type { SecureContext, TLSSocket } from "node:tls";
+import { systemCode } from "../../base/errors.ts";
 import {
   type Authority,
   formatAuthority,
@@ -64,7 +66,15 @@ export async function openTunnel(tunnel: TunnelRequest, services: Services): Pro
   const { hello, bytes } = await readHello(socket, tunnel.head);
   const refused = judgeHello(hello, authority);
   if (refused === undefined) {
-    startTls(tunnel, { authority, bytes, onReady: () => clearTimeout(timer) });
+    const leaves = await state.leaves();
+    const secure = startTls(tunnel, authority, {
+      bytes,
+      context: leaves.contextFor(authority.host),
+    });
+    secure.once("secure", () => clearTimeout(timer));
+    secure.once("error", (error) => {
+      log.debug("the guest's TLS failed", { host: authority.host, code: systemCode(error) });
+    });
     return;
   }
   record(recorder, hostName, refused);
@@ -152,20 +162,18 @@ function judgeHello(hello: ClientHello, authority: Authority): Deny | undefined 
 }
 
 function startTls(
-  { socket, state, onSecure }: TunnelRequest,
-  tunnel: { readonly authority: Authority; readonly bytes: Buffer; readonly onReady: () => void },
-): void {
-  const { host, port, kind } = tunnel.authority;
-  socket.unshift(tunnel.bytes);
+  { socket, onSecure }: TunnelRequest,
+  { host, port, kind }: Authority,
+  { bytes, context }: { readonly bytes: Buffer; readonly context: SecureContext },
+): TLSSocket {
+  socket.unshift(bytes);
   const { TLSSocket } = loadTls();
   const secure = new TLSSocket(socket, {
     isServer: true,
-    secureContext: state.leaves().contextFor(host),
+    secureContext: context,
     ALPNProtocols: ["http/1.1"],
   });
   secure.on("error", () => secure.destroy());
-  secure.once("secure", () => {
-    tunnel.onReady();
-    onSecure(secure, { host, port, kind });
-  });
+  secure.once("secure", () => onSecure(secure, { host, port, kind }));
+  return secure;
 }

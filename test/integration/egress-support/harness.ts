@@ -130,14 +130,16 @@ export interface HarnessOptions {
   readonly config?: Partial<EgressConfig>;
   readonly lookup?: Lookup;
   readonly secrets?: Readonly<Record<string, string>>;
-  /** Replaces the audit file. */
+  /** Directory of the audit file, where it is not the daemon's own. */
+  readonly auditDirectory?: string;
+  /** Replaces appending to the audit file. */
   readonly append?: (event: AuditEvent, file: AuditLog) => void;
 }
 
 export async function startEgress(options: HarnessOptions): Promise<Harness> {
   const directory = mkdtempSync(join(tmpdir(), "egress-"));
   const door = join(directory, "proxy.sock");
-  const auditPath = join(directory, "audit.jsonl");
+  const auditPath = join(options.auditDirectory ?? directory, "audit.jsonl");
   const file = openAuditLog(auditPath, { bottle: "test", clock: systemClock });
   const audit: Audit = {
     append: (event) => {
@@ -191,6 +193,7 @@ export async function startEgress(options: HarnessOptions): Promise<Harness> {
     },
     [Symbol.asyncDispose]: async () => {
       await daemon.stop(200);
+      file.close();
       rmSync(directory, { recursive: true, force: true });
     },
   };

@@ -1,0 +1,133 @@
+import {
+  brotliCompressSync,
+  deflateRawSync,
+  deflateSync,
+  gzipSync,
+  zstdCompressSync,
+} from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { deny } from "../../policy/decide.ts";
+import { parseEgressConfig } from "./config.ts";
+import { codingsOf, decodeBody } from "./decode-body.ts";
+import { stripHopByHop, withoutHeaders } from "./headers.ts";
+import { parseProxyAddress } from "./proxy-address.ts";
+import { renderRefusal, statusOf } from "./refusal.ts";
+
+describe("headers", () => {
+  it("lose what belongs to the connection and what it names", () => {
+    const headers = [
+      ["Connection", "close, X-Mine"],
+      ["X-Mine", "1"],
+      ["TE", "trailers"],
+      ["Upgrade", "x"],
+      ["Accept", "*/*"],
+    ] as const;
+    expect(stripHopByHop(headers)).toEqual([["Accept", "*/*"]]);
+    expect(
+      withoutHeaders(
+        [
+          ["ACCEPT", "1"],
+          ["B", "2"],
+        ],
+        ["accept"],
+      ),
+    ).toEqual([["B", "2"]]);
+  });
+});
+
+describe("content codings", () => {
+  const text = Buffer.from("hello ".repeat(100));
+  it.each([
+    [["gzip"], gzipSync(text)],
+    [["x-gzip"], gzipSync(text)],
+    [["deflate"], deflateSync(text)],
+    [["deflate"], deflateRawSync(text)],
+    [["br"], brotliCompressSync(text)],
+    [["zstd"], zstdCompressSync(text)],
+    [["gzip", "br"], brotliCompressSync(gzipSync(text))],
+  ])("undoes %j", async (codings, body) => {
+    expect(await decodeBody(body, codings)).toEqual(text);
+  });
+
+  it.each([
+    ["an unknown one", ["lzma"], text],
+    ["broken data", ["gzip"], text],
+    ["cut data", ["gzip"], gzipSync(text).subarray(0, -9)],
+    ["too many", ["gzip", "gzip", "gzip", "gzip"], text],
+    ["a bomb by size", ["gzip"], gzipSync(Buffer.alloc(9 * 1024 * 1024))],
+    ["a bomb by ratio", ["gzip"], gzipSync(Buffer.alloc(1024 * 1024))],
+  ])("gives up on %s", async (_name, codings, body) => {
+    expect(await decodeBody(body, codings)).toBeUndefined();
+  });
+
+  it("are read from all headers, without identity", () => {
+    expect(codingsOf(["GZIP, identity", " br "])).toEqual(["gzip", "br"]);
+  });
+});
+
+describe("a refusal", () => {
+  const verdict = deny(
+    "host-not-allowed",
+    "default-deny",
+    "a.test is not allowed: no route names it; add it",
+  );
+  it("says reason, what was asked and how to ask for it", () => {
+    expect(renderRefusal(verdict, "CONNECT a.test:443")).toBe(
+      "egress: host-not-allowed: a.test is not allowed: no route names it\nasked: CONNECT a.test:443\nrule: default-deny\nto go on: add it\n",
+    );
+  });
+
+  it("keeps the guest's own words to one short line", () => {
+    const text = renderRefusal(verdict, `GET x\r\negress: allowed: all ${"y".repeat(1000)}`);
+    expect(text.split("\n")).toHaveLength(5);
+    expect(text.length).toBeLessThan(600);
+  });
+
+  it("is 403, unless the request or the upstream is at fault", () => {
+    expect(statusOf(verdict)).toBe(403);
+    expect(statusOf({ reason: "bad-request" })).toBe(400);
+    expect(statusOf({ reason: "upstream-failed" })).toBe(502);
+    expect(statusOf({ reason: "upgrade-refused" })).toBe(403);
+    expect(statusOf({ reason: "upgrade-refused" }, true)).toBe(426);
+  });
+});
+
+describe("an upstream proxy's address", () => {
+  it("is http, host and port", () => {
+    expect(parseProxyAddress("http://proxy.test:3128")).toEqual({ host: "proxy.test", port: 3128 });
+    expect(parseProxyAddress("http://[::1]")).toEqual({ host: "::1", port: 80 });
+  });
+
+  it.each([
+    "https://proxy.test",
+    "http://u:p@proxy.test",
+    "http://proxy.test/x",
+    "proxy.test:3128",
+    "",
+  ])("is not %j", (text) => {
+    expect(() => parseProxyAddress(text)).toThrow(/upstream_proxy/);
+  });
+});
+
+describe("the configuration", () => {
+  const good = {
+    policy: { routes: [], resolve: {} },
+    logLevel: 0,
+    upstreamCa: [],
+    scanSlots: [],
+    placeholders: [],
+    caCertificate: "",
+  };
+  it("is complete after parsing", () => {
+    expect(parseEgressConfig(good)).toEqual({ ...good, upstreamProxy: undefined });
+  });
+
+  it.each([
+    [{ ...good, logLevel: 3 }, "logLevel"],
+    [{ ...good, extra: 1 }, ""],
+    [{ ...good, policy: { routes: [{ host: "a" }], resolve: {} } }, "policy.routes.0"],
+    [undefined, ""],
+  ])("refuses what is malformed, with its place", (value, place) => {
+    expect(() => parseEgressConfig(value)).toThrow(place);
+  });
+});

@@ -1,0 +1,144 @@
+import { IncomingMessage, ServerResponse } from "node:http";
+import { Socket } from "node:net";
+import { gzipSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { compileKnownSecrets } from "../../policy/dlp/known-secrets.ts";
+import type { ScanPolicy } from "../../policy/dlp/types.ts";
+import type { Route } from "../../policy/egress.ts";
+import { createBufferBudget, MAX_WHOLE_BODY_BYTES } from "./body.ts";
+import type { Authorized } from "./context.ts";
+import { scanHost, scanRequest } from "./scan.ts";
+
+const SECRET = "tok-0123456789abcdefGHIJ";
+const policy: ScanPolicy = {
+  detectors: [compileKnownSecrets([{ name: "TOKEN", value: SECRET }]).detector],
+  placeholders: [],
+};
+const route = (more: Partial<Route> = {}): Route => ({
+  rule: "r",
+  host: "api.test",
+  port: undefined,
+  matches: [],
+  auth: undefined,
+  outboundOnMatch: "block",
+  scansOutbound: true,
+  allowsGitFetch: false,
+  ...more,
+});
+
+type More = Partial<Omit<Authorized, "kind">> & { readonly body?: Buffer };
+
+async function run(
+  more: More = {},
+  buffers = createBufferBudget(),
+): ReturnType<typeof scanRequest> {
+  const { body, ...rest } = more;
+  const request = new IncomingMessage(new Socket());
+  const response = new ServerResponse(request);
+  if (body !== undefined)
+    for (let at = 0; at < body.length; at += 65_536) request.push(body.subarray(at, at + 65_536));
+  request.push(null);
+  const asked: Authorized = {
+    kind: "authorized",
+    scheme: "https",
+    authority: { host: "api.test", port: 443, kind: "name" },
+    method: "POST",
+    path: "/",
+    query: "",
+    headers: [],
+    framing: body === undefined ? { kind: "none" } : { kind: "chunked" },
+    route: route(),
+    dropHeaders: [],
+    cleanQuery: rest.query ?? "",
+    inject: undefined,
+    ...rest,
+  };
+  return scanRequest(asked, { request, response, expectsContinue: false, policy, buffers });
+}
+
+describe("scanning", () => {
+  it.each<[string, More]>([
+    ["path", { path: `/${SECRET}` }],
+    ["query", { query: `q=${SECRET}` }],
+    ["header value", { headers: [["X", SECRET]] }],
+    ["header name", { headers: [[SECRET, "1"]] }],
+    ["host", { authority: { host: `${SECRET.toLowerCase()}.test`, port: 443, kind: "name" } }],
+    ["body", { body: Buffer.from(SECRET) }],
+    ["gzip body", { body: gzipSync(SECRET), headers: [["Content-Encoding", "gzip"]] }],
+  ])("finds a secret in the %s", async (_name, more) => {
+    const result = await run(more);
+    expect(result).toMatchObject({ kind: "deny", reason: "secret-found", rule: "r" });
+    expect(JSON.stringify(result)).not.toContain(SECRET);
+  });
+
+  it("masks with the same length where the route says so, and refuses where it cannot", async () => {
+    const redacting = { route: route({ outboundOnMatch: "redact" }) };
+    const stars = "*".repeat(SECRET.length);
+    const result = await run({
+      ...redacting,
+      path: `/${SECRET}`,
+      query: `q=${SECRET}`,
+      headers: [["X", SECRET]],
+      body: Buffer.from(SECRET),
+    });
+    expect(result).toMatchObject({
+      kind: "scanned",
+      path: `/${stars}`,
+      cleanQuery: `q=${stars}`,
+      headers: [["X", stars]],
+      isRedacted: true,
+    });
+    expect(result.kind === "scanned" && result.body).toEqual({
+      kind: "whole",
+      bytes: Buffer.from(stars),
+    });
+    const inName = await run({ ...redacting, headers: [[SECRET, "1"]] });
+    expect(inName).toMatchObject({ reason: "secret-found" });
+    const split = await run({
+      ...redacting,
+      headers: [["Content-Encoding", "gzip"]],
+      body: gzipSync(SECRET),
+    });
+    expect(split).toMatchObject({ reason: "secret-found" });
+  });
+
+  it("treats supervise as block while nobody can be asked", async () => {
+    expect(
+      await run({ route: route({ outboundOnMatch: "supervise" }), path: `/${SECRET}` }),
+    ).toMatchObject({ kind: "deny" });
+  });
+
+  it("looks at nothing on a route without scanning", async () => {
+    const result = await run({
+      route: route({ scansOutbound: false }),
+      path: `/${SECRET}`,
+      body: Buffer.from(SECRET),
+    });
+    expect(result).toMatchObject({ kind: "scanned", body: { kind: "stream", scanner: undefined } });
+  });
+
+  it("judges a body whole up to the bound, and on its way beyond", async () => {
+    const whole = await run({ body: Buffer.alloc(MAX_WHOLE_BODY_BYTES, "a") });
+    expect(whole).toMatchObject({ body: { kind: "whole" } });
+    const longer = await run({ body: Buffer.alloc(MAX_WHOLE_BODY_BYTES + 1, "a") });
+    expect(longer).toMatchObject({ body: { kind: "stream", length: undefined } });
+    const encoded = await run({
+      body: Buffer.alloc(MAX_WHOLE_BODY_BYTES + 1, "a"),
+      headers: [["Content-Encoding", "br"]],
+    });
+    expect(encoded).toMatchObject({ reason: "body-too-large" });
+  });
+
+  it("refuses a body when all others hold too much", async () => {
+    expect(await run({ body: Buffer.from("x") }, createBufferBudget(1000))).toMatchObject({
+      reason: "not-ready",
+    });
+  });
+
+  it("judges host names alone, for tunnels", () => {
+    expect(scanHost("api.test", "r", policy)).toBeUndefined();
+    expect(scanHost(`${Buffer.from(SECRET).toString("hex")}.test`, "r", policy)).toMatchObject({
+      reason: "secret-found",
+    });
+  });
+});
