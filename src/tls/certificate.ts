@@ -1,5 +1,6 @@
 /** Encodes and signs X.509 v3 certificates with ECDSA P-256 and SHA-256 (RFC 5280, RFC 5758). */
-import { createHash, type KeyObject, randomBytes, sign } from "node:crypto";
+import type { KeyObject } from "node:crypto";
+import { crypto } from "./crypto.ts";
 import { bitString, encodeTlv, integer, oid, sequence, TAG, time } from "./der.ts";
 
 /** Milliseconds of one day. */
@@ -49,7 +50,7 @@ export function encodeName(commonName: string): Buffer {
 export function keyIdentifier(publicKey: Buffer): Buffer {
   // SubjectPublicKeyInfo of P-256 ends with the 65 bytes of the uncompressed point.
   const bits = publicKey.subarray(-65);
-  return createHash("sha256").update(bits).digest().subarray(0, 20);
+  return crypto().createHash("sha256").update(bits).digest().subarray(0, 20);
 }
 
 function extension(id: string, isCritical: boolean, value: Uint8Array): Buffer {
@@ -94,7 +95,7 @@ export function leafExtensions(
 export function signCertificate(fields: CertificateFields, key: KeyObject): Buffer {
   const algorithm = sequence(oid(OID.ecdsaSha256));
   // 127 random bits below a set bit: positive, never short.
-  const serial = randomBytes(16);
+  const serial = crypto().randomBytes(16);
   serial[0] = ((serial[0] ?? 0) & 0x7f) | 0x40;
   const body = sequence(
     encodeTlv(0xa0, integer(Buffer.from([2]))),
@@ -106,7 +107,7 @@ export function signCertificate(fields: CertificateFields, key: KeyObject): Buff
     fields.publicKey,
     encodeTlv(0xa3, sequence(...fields.extensions)),
   );
-  return sequence(body, algorithm, bitString(sign("sha256", body, key)));
+  return sequence(body, algorithm, bitString(crypto().sign("sha256", body, key)));
 }
 
 /** Wraps DER in PEM. */

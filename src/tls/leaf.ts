@@ -1,10 +1,5 @@
 /** Mints leaf certificates of a bottle's authority: one key per process, a new certificate per host. */
-import {
-  createPrivateKey,
-  generateKeyPairSync,
-  type KeyObject,
-  X509Certificate,
-} from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { isIP, SocketAddress } from "node:net";
 import { invariant } from "../base/assert.ts";
 import {
@@ -16,6 +11,7 @@ import {
   leafExtensions,
   signCertificate,
 } from "./certificate.ts";
+import { crypto } from "./crypto.ts";
 import { readTlvs } from "./der.ts";
 
 /** Days that a leaf lives, or less when its authority ends before. */
@@ -51,7 +47,9 @@ interface Issuer {
 /** Prepares minting. Throws BugError when the key does not belong to the certificate. */
 export function createLeafMinter(options: LeafMinterOptions): LeafMinter {
   const issuer = readIssuer(options);
-  const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
+  const { publicKey, privateKey } = crypto().generateKeyPairSync("ec", {
+    namedCurve: "prime256v1",
+  });
   const spki = publicKey.export({ type: "spki", format: "der" });
   const keyId = keyIdentifier(spki);
   const keyPem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
@@ -75,6 +73,7 @@ export function createLeafMinter(options: LeafMinterOptions): LeafMinter {
 }
 
 function readIssuer(options: LeafMinterOptions): Issuer {
+  const { X509Certificate, createPrivateKey } = crypto();
   const certificate = new X509Certificate(options.certificatePem);
   const key = createPrivateKey(options.keyPem);
   invariant(certificate.checkPrivateKey(key), "the authority's key belongs to its certificate");

@@ -15,7 +15,6 @@ import {
   type Backend,
   type Bottle,
   connectBottle,
-  type Guest,
   LaunchError,
   listBottles,
   parseGuestPath,
@@ -27,6 +26,7 @@ import { isAlive } from "../../src/process/identity.ts";
 import { readRecord } from "../../src/protocol/record.ts";
 import { createFakeBundleHost } from "../../src/testing/index.ts";
 import { makeWorld, openIn, planIn, type World } from "../support/bottle-world.ts";
+import { alter } from "./altered-backend.ts";
 
 const HOME = parseGuestPath("/home/node");
 
@@ -39,27 +39,6 @@ function leftovers(world: World): string[] {
 
 function sh(bottle: Bottle, script: string): ReturnType<Bottle["exec"]> {
   return bottle.exec(["/bin/sh", "-c", script]);
-}
-
-/** A backend whose guests differ in one respect. */
-function alter(backend: Backend, change: (guest: Guest) => Partial<Guest>): Backend {
-  return {
-    ...backend,
-    name: backend.name,
-    probe: (ports) => backend.probe(ports),
-    reap: (resources, ports) => backend.reap(resources, ports),
-    launch: async (plan, context) => {
-      const guest = await backend.launch(plan, context);
-      const changes = change(guest);
-      return new Proxy(guest, {
-        get: (target, key) => {
-          if (key in changes) return Reflect.get(changes, key);
-          const value: unknown = Reflect.get(target, key, target);
-          return typeof value === "function" ? value.bind(target) : value;
-        },
-      });
-    },
-  };
 }
 
 /** Runs the contract over one backend. */

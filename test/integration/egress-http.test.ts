@@ -315,6 +315,40 @@ describe("limits", () => {
     expect(performance.now() - started).toBeLessThan(12_000);
   });
 
+  it.each(["nothing", "half a tunnel", "a tunnel", "a used tunnel"])(
+    "stops at once with %s open",
+    async (what) => {
+      if (what === "half a tunnel") {
+        const socket = net.connect(egress.door);
+        const answered = new Promise((resolve) => socket.once("data", resolve));
+        socket.write(`CONNECT ${HOST}:443 HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+        await answered;
+      } else if (what !== "nothing") {
+        const socket = await openTunnel(egress.door, `${HOST}:443`);
+        socket.on("error", () => undefined);
+        if (what === "a used tunnel") await ask(socket, HOST);
+      }
+      const started = performance.now();
+      await egress.daemon.stop(5000);
+      expect(performance.now() - started).toBeLessThan(1000);
+    },
+  );
+
+  it("finishes an answer before it stops", async () => {
+    const begun = new Promise<(text: string) => void>((resolve) => {
+      upstream.handler = (_request, response) => {
+        response.write("first ");
+        resolve((text) => response.end(text));
+      };
+    });
+    const answer = askThrough(egress.door, HOST);
+    const finish = await begun;
+    const stopped = egress.daemon.stop(5000);
+    finish("last");
+    expect((await answer).body).toBe("first last");
+    await stopped;
+  });
+
   it("stops within its deadline although connections are open", async () => {
     const socket = await openTunnel(egress.door, `${HOST}:443`);
     upstream.handler = () => undefined;

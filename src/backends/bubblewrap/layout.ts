@@ -13,7 +13,8 @@ const ROOT_ENTRIES = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
  * What programs in /usr are linked through or cannot start without, and what names no one: Debian's links of interchangeable
  * programs, the loader's index of libraries, settings of fonts, terminals and languages.
  */
-const ETC_ENTRIES = /^(?:alternatives|ld\.so\.cache|fonts|terminfo|perl|java(?:-\d.*)?|python\d.*)$/;
+const ETC_ENTRIES =
+  /^(?:alternatives|ld\.so\.cache|fonts|terminfo|perl|java(?:-\d.*)?|python\d.*)$/;
 const HOST_PROC_FILES = [
   ...["kcore", "keys", "key-users", "latency_stats", "sched_debug", "timer_list", "timer_stats"],
 ];

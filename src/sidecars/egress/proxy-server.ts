@@ -10,6 +10,7 @@ import type { Authority } from "../../policy/authority.ts";
 import { deny } from "../../policy/decide.ts";
 import type { Deny } from "../../policy/verdict.ts";
 import { PROTOCOL_RULE } from "./classify.ts";
+import { Connections } from "./connections.ts";
 import type { Services } from "./context.ts";
 import { handleRequest } from "./handle-request.ts";
 import { http } from "./node-http.ts";
@@ -58,35 +59,32 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
   server.maxConnections = MAX_CONNECTIONS;
   // The header block is bounded by its size; a bound on the number would silently drop headers from what is judged.
   server.maxHeadersCount = 0;
-  const sockets = new Set<Socket>();
-  server.on("connection", (socket: Socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-  });
-  const tunnels = new WeakMap<Socket, Authority>();
-  serveRequests(server, tunnels, options);
-  serveTunnels(server, tunnels, options);
-  return lifecycle(server, sockets, options.onFault);
+  const connections = new Connections();
+  server.on("connection", (socket: Socket) => connections.add(socket));
+  const parts: Parts = { server, connections, tunnels: new WeakMap() };
+  serveRequests(parts, options);
+  serveTunnels(parts, options);
+  return lifecycle(parts, options.onFault);
 }
 
-/** Authorities by the decrypted connection that belongs to them. */
-type Tunnels = WeakMap<Socket, Authority>;
+interface Parts {
+  readonly server: Server;
+  readonly connections: Connections;
+  /** Authorities by the decrypted connection that belongs to them. */
+  readonly tunnels: WeakMap<Socket, Authority>;
+}
 
 function serveRequests(
-  server: Server,
-  tunnels: Tunnels,
+  { server, connections, tunnels }: Parts,
   { services, state }: ProxyServerOptions,
 ): void {
-  const answers = new WeakMap<Socket, Set<ServerResponse>>();
   const handle = (
     request: IncomingMessage,
     response: ServerResponse,
     expectsContinue: boolean,
   ): void => {
     const { socket } = request;
-    const open = answers.get(socket) ?? new Set();
-    answers.set(socket, open.add(response));
-    response.once("close", () => open.delete(response));
+    connections.begin(socket, response);
     const tunnel = tunnels.get(socket);
     void handleRequest({ request, response, tunnel, state: state(), expectsContinue }, services);
   };
@@ -100,15 +98,14 @@ function serveRequests(
     if (!(socket instanceof Socket)) return;
     const isQuiet = !socket.writable || systemCode(error) === "ECONNRESET";
     // In the middle of an answer a refusal would be read as part of it.
-    const isAnswering = [...(answers.get(socket) ?? [])].some((it) => it.headersSent);
+    const isAnswering = connections.answersOn(socket).some((it) => it.headersSent);
     if (isQuiet || isAnswering) socket.destroy();
     else refuseRaw(services, state(), socket, malformed(error));
   });
 }
 
 function serveTunnels(
-  server: Server,
-  tunnels: Tunnels,
+  { server, connections, tunnels }: Parts,
   { services, state }: ProxyServerOptions,
 ): void {
   server.on("connect", (request: IncomingMessage, _stream, head: Buffer) => {
@@ -119,6 +116,7 @@ function serveTunnels(
     }
     const onSecure = (secure: Socket, authority: Authority): void => {
       tunnels.set(secure, authority);
+      connections.carry(socket, secure);
       server.emit("connection", secure);
     };
     const opened = openTunnel({ request, socket, head, state: state(), onSecure }, services);
@@ -153,11 +151,7 @@ function refuseRaw(services: Services, state: EgressState, socket: Socket, verdi
   refuseSocket(socket, verdict, "a request that could not be read");
 }
 
-function lifecycle(
-  server: Server,
-  sockets: ReadonlySet<Socket>,
-  onFault: (error: Error) => void,
-): ProxyServer {
+function lifecycle({ server, connections }: Parts, onFault: (error: Error) => void): ProxyServer {
   return {
     get isListening() {
       return server.listening;
@@ -176,15 +170,12 @@ function lifecycle(
       }),
     stop: (deadlineMs) =>
       new Promise((resolve) => {
-        const cut = (): void => {
-          for (const socket of sockets) socket.destroy();
-        };
-        const timer = setTimeout(cut, deadlineMs);
+        const timer = setTimeout(() => connections.cut(), deadlineMs);
         server.close(() => {
           clearTimeout(timer);
           resolve();
         });
-        server.closeIdleConnections();
+        connections.drain();
       }),
   };
 }
