@@ -125,8 +125,9 @@ async function openParts(
   scope.defer("audit log", () => closeAudit(plan, keeper, options.ports.clock));
   await state.step("authority");
   const authority = openAuthority(state);
-  const bundleScope = scope.use("bundle", new Scope());
-  const guestScope = scope.use("guest", new Scope());
+  const bundleScope = new Scope({ clock: options.ports.clock });
+  const guestScope = new Scope({ clock: options.ports.clock });
+  scope.defer("guest and bundle", () => closeBoth(guestScope, bundleScope, keeper));
   const { bundle, guest, workspace } = await openBoth(state, {
     bundleScope,
     guestScope,
@@ -139,6 +140,15 @@ async function openParts(
   await state.step("provision");
   await provisionGuest(state, guest, workspace);
   return { bundle, guest, keeper, events: state.events };
+}
+
+/** A program that still runs keeps its doors until it is gone. After the agent's end nothing needs them any more. */
+async function closeBoth(guest: Scope, bundle: Scope, keeper: RecordKeeper): Promise<void> {
+  const { exit_code, exit_signal } = keeper.record;
+  const first = guest.close();
+  if (exit_code === null && exit_signal === null) await first;
+  const failures = [...(await bundle.close()), ...(await first)];
+  if (failures.length > 0) throw new Error(describeTeardown(failures).join("; "));
 }
 
 /** The owner writes the audit log before the bundle starts and after it ends; between, only the bundle does. */

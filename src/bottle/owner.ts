@@ -2,7 +2,7 @@
  * The owner's control socket: how commands in other terminals reach this bottle. The socket is 0600 below a 0700 directory, so
  * whoever can connect is the operator. Orders for sessions and copies are passed on to the guest; streams keep their credit.
  */
-import { chmod } from "node:fs/promises";
+import { chmodSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { constants } from "node:os";
 import { Readable } from "node:stream";
@@ -30,7 +30,7 @@ export async function openOwner(bottle: Bottle): Promise<Owner> {
   const server = createServer((socket) => serveCommand(socket, bottle, muxes));
   server.maxConnections = MAX_CONNECTIONS;
   await listen(server, path);
-  await chmod(path, 0o600);
+  chmodSync(path, 0o600);
   return {
     path,
     [Symbol.asyncDispose]: async () => {

@@ -16,7 +16,8 @@ export async function provisionGuest(
 ): Promise<void> {
   const { plan } = state;
   try {
-    await guest.copyIn(plan.guest.guestHome, fileItems(plan.guest.guestHome, plan.files));
+    const files = fileItems(plan.guest.guestHome, plan.files);
+    if (files.length > 0) await guest.copyIn(plan.guest.guestHome, files);
     for (const skill of plan.skills) await guest.copyIn(skill.guestPath, skillItems(skill));
     await writeGiven(plan.paths, {
       workspace,

@@ -6,8 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ABSTRACT, AttackHost } from "../support/attack-host.ts";
 import {
   type AttackWorld,
-  modesHere,
   type Mode,
+  modesHere,
   openAttackWorld,
 } from "../support/attack-world.ts";
 import { requires } from "../support/requires.ts";

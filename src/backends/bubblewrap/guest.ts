@@ -43,6 +43,8 @@ export class BubblewrapGuest implements Guest {
   readonly exited: Promise<ExitStatus>;
   readonly #parts: GuestParts;
   #disposing: Promise<void> | undefined;
+  /** Programs that have not ended. */
+  #running = 0;
 
   constructor(parts: GuestParts) {
     this.#parts = parts;
@@ -59,8 +61,17 @@ export class BubblewrapGuest implements Guest {
     return this.#parts.resources;
   }
 
-  session(options: SessionOptions): Promise<Session> {
-    return this.#parts.link.session(options);
+  async session(options: SessionOptions): Promise<Session> {
+    this.#running += 1;
+    const ended = (): void => void (this.#running -= 1);
+    try {
+      const session = await this.#parts.link.session(options);
+      void session.exited.then(ended, ended);
+      return session;
+    } catch (error) {
+      ended();
+      throw error;
+    }
   }
 
   copyIn(
@@ -91,13 +102,16 @@ export class BubblewrapGuest implements Guest {
     if (this.#disposing === undefined) killIfSame(this.#parts.init, "SIGKILL");
   }
 
-  /** Asks guest-init first, so that sessions can end by themselves; then kills. */
+  /** Asks guest-init first, so that sessions can end by themselves; then kills. Where none runs, nothing waits for an end. */
   async #end(): Promise<void> {
     const { child, link, init, resources, ports } = this.#parts;
     const { clock, log } = ports;
-    await ignore(link.shutdown(SHUTDOWN_MS), "the guest is killed next", log);
-    await settlesWithin(child.exited, FOLLOW_MS, clock);
+    if (this.#running > 0) {
+      await ignore(link.shutdown(SHUTDOWN_MS), "the guest is killed next", log);
+      await settlesWithin(child.exited, FOLLOW_MS, clock);
+    }
     killIfSame(init, "SIGKILL");
+    await settlesWithin(child.exited, FOLLOW_MS, clock);
     await child.terminate();
     await waitUntilGone([init], clock);
     await this.exited;
