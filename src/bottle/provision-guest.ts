@@ -19,7 +19,7 @@ export async function provisionGuest(
     const files = fileItems(plan.guest.guestHome, plan.files);
     if (files.length > 0) await guest.copyIn(plan.guest.guestHome, files);
     for (const skill of plan.skills) await guest.copyIn(skill.guestPath, skillItems(skill));
-    await writeGiven(plan.paths, {
+    writeGiven(plan.paths, {
       workspace,
       home: await snapshotTree(plan.paths.guestHome, { ignoresDotFiles: true }),
     });

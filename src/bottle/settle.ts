@@ -35,10 +35,10 @@ export interface WorkPaths {
   readonly guestHome: HostPath;
 }
 
-export async function writeGiven(paths: WorkPaths, given: Given): Promise<void> {
+export function writeGiven(paths: WorkPaths, given: Given): void {
   if (given.workspace !== undefined)
-    await writeSnapshot(join(paths.state, GIVEN_WORKSPACE), given.workspace);
-  await writeSnapshot(join(paths.state, GIVEN_HOME), given.home);
+    writeSnapshot(join(paths.state, GIVEN_WORKSPACE), given.workspace);
+  writeSnapshot(join(paths.state, GIVEN_HOME), given.home);
 }
 
 /**

@@ -95,7 +95,7 @@ export interface OpenOptions {
   readonly secrets?: Secrets;
 }
 
-/** Launches a plan after sweeping what dead owners of the same kind left. Throws as `launch` does. */
+/** Launches a plan, and meanwhile sweeps what dead owners of the same kind left. Throws as `launch` does. */
 export async function openBottle(plan: BottlePlan, options: OpenOptions): Promise<Bottle> {
   const log = options.log ?? silentLogger;
   const exec = options.exec ?? createExec({ log });
@@ -110,8 +110,7 @@ export async function openBottle(plan: BottlePlan, options: OpenOptions): Promis
   const secrets =
     options.secrets ??
     (await resolveSecrets(plan.secrets, { exec, env: options.env, prompt: options.prompt }));
-  await sweep(plan, ports);
-  return launch(plan, {
+  const launching = launch(plan, {
     ports,
     secrets,
     signal: options.signal,
@@ -119,6 +118,8 @@ export async function openBottle(plan: BottlePlan, options: OpenOptions): Promis
     ...(options.onStep === undefined ? {} : { onStep: options.onStep }),
     ...(options.events === undefined ? {} : { events: options.events }),
   });
+  const [bottle] = await Promise.all([launching, sweep(plan, ports)]);
+  return bottle;
 }
 
 /** Reaps the dead owners of this backend. A sweep that fails never stops a launch: `cleanup` says more. */

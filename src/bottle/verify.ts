@@ -22,7 +22,7 @@ const BLOCKED = new Set(["refused", "unreachable"]);
 
 /** Throws LaunchError `launch.not-isolated` when the guest is not cut off. */
 export async function verifyIsolation(guest: Guest): Promise<void> {
-  await Promise.all([inspect(guest), expectLoopbackOnly(guest), expectCutOff(guest)]);
+  await Promise.all([expectCutOff(guest), expectLoopbackOnly(guest), inspect(guest)]);
 }
 
 async function inspect(guest: Guest): Promise<void> {
@@ -37,13 +37,16 @@ async function expectLoopbackOnly(guest: Guest): Promise<void> {
 
 async function expectCutOff(guest: Guest): Promise<void> {
   await using scope = new Scope();
-  const hostPort = await listenOnHost(scope);
-  const targets = [
-    ...OUTSIDE,
-    { host: "127.0.0.1", port: hostPort },
-    { host: "::1", port: hostPort },
-  ];
-  await Promise.all(targets.map((target) => expectBlocked(guest, target)));
+  await Promise.all([
+    ...OUTSIDE.map((target) => expectBlocked(guest, target)),
+    expectHostBlocked(guest, listenOnHost(scope)),
+  ]);
+}
+
+async function expectHostBlocked(guest: Guest, listening: Promise<number>): Promise<void> {
+  const port = await listening;
+  const hosts = ["127.0.0.1", "::1"];
+  await Promise.all(hosts.map((host) => expectBlocked(guest, { host, port })));
 }
 
 /** A listener on the host's loopback that the guest must not find. */

@@ -22,17 +22,13 @@ export interface CliEnv {
 /** Reads the environment. Throws UsageError when BOT_BOTTLE_HOME is not an absolute path. */
 export function readEnv(all: NodeJS.ProcessEnv, isTerminal: boolean): CliEnv {
   const userHome = parseHostPath(homedir());
-  const given = all["BOT_BOTTLE_HOME"];
-  if (given !== undefined && given !== "" && !given.startsWith("/")) {
+  const home = homeOf(all);
+  if (!home.startsWith("/")) {
     throw new UsageError(
       "usage.invalid",
-      `BOT_BOTTLE_HOME "${given}" is relative; an absolute path is expected`,
+      `BOT_BOTTLE_HOME "${home}" is relative; an absolute path is expected`,
     );
   }
-  const home =
-    given === undefined || given === ""
-      ? join(userHome, HOME_DIRECTORY)
-      : given.replace(/\/+$/, "");
   return {
     home: homePaths(parseHostPath(home)),
     userHome,
@@ -43,6 +39,12 @@ export function readEnv(all: NodeJS.ProcessEnv, isTerminal: boolean): CliEnv {
     hasColor: isTerminal && all["NO_COLOR"] === undefined && all["TERM"] !== "dumb",
     all,
   };
+}
+
+/** BOT_BOTTLE_HOME as it is given, else the directory in the user's home. */
+export function homeOf(all: NodeJS.ProcessEnv): string {
+  const given = emptyAsUndefined(all["BOT_BOTTLE_HOME"]);
+  return given === undefined ? join(homedir(), HOME_DIRECTORY) : given.replace(/(?<=.)\/+$/, "");
 }
 
 function emptyAsUndefined(value: string | undefined): string | undefined {

@@ -1,14 +1,15 @@
 #!/usr/bin/env node
 /** The entry: finds the command, parses, runs, ends through the one funnel. Loads only what the command needs. */
+import { existsSync } from "node:fs";
 import * as nodeModule from "node:module";
-import { isatty } from "node:tty";
 import { CancelledError, UsageError } from "../base/errors.ts";
 import type { Command, CommandIo } from "./command.ts";
 import { COMMANDS, type CommandEntry, HIDDEN_COMMANDS } from "./commands/table.ts";
-import { readEnv } from "./env.ts";
+import { homeOf, readEnv } from "./env.ts";
 import { type FailureOptions, reportFailure } from "./exit.ts";
 import { nearest } from "./nearest.ts";
 import { createOutput, type Output } from "./output.ts";
+import { isTerminal } from "./terminal.ts";
 import { renderTopHelp } from "./top-help.ts";
 import { VERSION } from "./version.ts";
 
@@ -39,7 +40,7 @@ export async function runCli(argv: readonly string[], hooks: MainHooks = {}): Pr
 
 function openOutput(): Output {
   const { env } = process;
-  return createOutput(isatty(2) && env["NO_COLOR"] === undefined && env["TERM"] !== "dumb");
+  return createOutput(isTerminal(2) && env["NO_COLOR"] === undefined && env["TERM"] !== "dumb");
 }
 
 function readRequest(argv: readonly string[]): Request {
@@ -103,7 +104,7 @@ async function runCommand(
   const cancel = new AbortController();
   const stopListening = listenForSignals(cancel);
   const io: CommandIo = {
-    env: readEnv(process.env, isatty(2)),
+    env: readEnv(process.env, isTerminal(2)),
     output: output.quiet(parsed.args.flags["quiet"] === true),
     signal: cancel.signal,
     ...(hooks.onStep === undefined ? {} : { onStep: hooks.onStep }),
@@ -158,10 +159,19 @@ function refuseOldNode(version: string): void {
   process.exit(69);
 }
 
+/**
+ * Compiled code is kept in the operator's home only: whoever can write the cache can make us run anything, and Node's own
+ * place for it is the shared /tmp. Nothing is made where there is no home yet.
+ */
+function cacheCode(): void {
+  const home = homeOf(process.env);
+  if (home.startsWith("/") && existsSync(home)) nodeModule.enableCompileCache(`${home}/cache/code`);
+}
+
 // Node before 24.2 does not say whether a file is the program; there it always is.
 if (import.meta.main !== false) {
   refuseOldNode(process.versions.node);
-  nodeModule.enableCompileCache();
+  cacheCode();
   const argv = process.argv.slice(2);
   catchTheUncaught(argv);
   // What a command left open, such as a half-read stdin, must not keep the process; all output is written by now.

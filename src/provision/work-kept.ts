@@ -3,8 +3,15 @@
  * file written and set back in time still counts; whatever cannot be read counts as work. Of content only git's index is
  * read, which `git status` rewrites without changing what it says.
  */
-import { type Dirent, lstatSync, readdirSync, readlinkSync, type Stats } from "node:fs";
-import { readFile, writeFile } from "node:fs/promises";
+import {
+  type Dirent,
+  lstatSync,
+  readdirSync,
+  readlinkSync,
+  type Stats,
+  writeFileSync,
+} from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
 import { messageOf, ProtocolError, systemCode } from "../base/errors.ts";
@@ -128,14 +135,14 @@ function stampOf(stats: Stats, file: Buffer): string {
 }
 
 /** Stores a snapshot. */
-export async function writeSnapshot(path: string, tree: TreeSnapshot): Promise<void> {
+export function writeSnapshot(path: string, tree: TreeSnapshot): void {
   const stored = {
     version: SNAPSHOT_VERSION,
     ignores_dot_files: tree.ignoresDotFiles,
     git_index: tree.gitIndex ?? null,
     stamps: [...tree.stamps].flat(),
   };
-  await writeFile(path, `${JSON.stringify(stored)}\n`, { mode: 0o600 });
+  writeFileSync(path, `${JSON.stringify(stored)}\n`, { mode: 0o600 });
 }
 
 /** Reads what writeSnapshot stored, or undefined when nothing was. Throws ProtocolError when it is damaged. */

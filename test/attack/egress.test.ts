@@ -281,7 +281,7 @@ describe.each(modesHere())(
       const own = sink.answer;
       try {
         sink.answer = ({ headers, url }, response) => {
-          const token = `${headers.authorization ?? ""} ${headers["x-service-key"] ?? ""} ${url}`;
+          const token = `${headers.authorization ?? ""} ${String(headers["x-service-key"] ?? "")} ${url}`;
           response.setHeader("x-echo", token);
           for (const piece of token.match(/.{1,5}/g) ?? []) response.write(piece);
           response.end();

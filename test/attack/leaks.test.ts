@@ -26,7 +26,7 @@ const percent = (text: string): string =>
   [...Buffer.from(text, "latin1")].map((byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
 const base64 = (text: string): string => Buffer.from(text, "latin1").toString("base64");
 const escaped = (text: string): string =>
-  [...text].map((it) => `\\u${it.charCodeAt(0).toString(16).padStart(4, "0")}`).join("");
+  Array.from(text, (it) => `\\u${it.charCodeAt(0).toString(16).padStart(4, "0")}`).join("");
 const hex = (text: string): string => Buffer.from(text, "latin1").toString("hex");
 
 /** Encodings of a value that hide it from a search for its bytes. */

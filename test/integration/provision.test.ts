@@ -281,7 +281,7 @@ describe("compareTree", () => {
     write("a/b/file", "text");
     write("other");
     symlinkSync("other", join(source, "link"));
-    await writeSnapshot(join(dir, "given.json"), await snapshotTree(source));
+    writeSnapshot(join(dir, "given.json"), await snapshotTree(source));
     return join(dir, "given.json");
   }
   const change = async (file: string): Promise<string | undefined> =>

@@ -67,6 +67,7 @@ export class AttackWorld implements AsyncDisposable {
   readonly #ready = Promise.withResolvers<void>();
   readonly #exited: Promise<void>;
   #next = 0;
+  #onBundles: (pids: readonly number[]) => void = () => undefined;
   closed: unknown;
 
   constructor(root: string, child: ChildProcess) {
@@ -101,6 +102,13 @@ export class AttackWorld implements AsyncDisposable {
     const result = await answer;
     if (result.fault !== undefined) throw new Error(result.fault);
     return result;
+  }
+
+  /** Pids of the bundles as they are now: each restart makes a new one. */
+  bundlePids(): Promise<readonly number[]> {
+    const pids = new Promise<readonly number[]>((resolve) => (this.#onBundles = resolve));
+    this.child.stdin!.write('{"bundles":true,"bottle":-1}\n');
+    return pids;
   }
 
   /** Runs a program in a bottle. */
@@ -142,6 +150,7 @@ export class AttackWorld implements AsyncDisposable {
     ready?: BottleFacts[];
     failed?: string;
     closed?: unknown;
+    bundles?: number[];
     answer?: DriverAnswer & { id: number };
   }): void {
     if (message.ready !== undefined) {
@@ -149,6 +158,7 @@ export class AttackWorld implements AsyncDisposable {
       this.#ready.resolve();
     }
     if (message.failed !== undefined) this.#ready.reject(new Error(JSON.stringify(message)));
+    if (message.bundles !== undefined) this.#onBundles(message.bundles);
     if (message.closed !== undefined) this.closed = message.closed;
     if (message.answer === undefined) return;
     this.#waiting.get(message.answer.id)?.(message.answer);
@@ -184,7 +194,7 @@ export async function openAttackWorld(options: AttackOptions): Promise<AttackWor
     agents: Object.keys(bottles),
     driver: ["/opt/bot-bottle/bin/node", "/driver/attack-driver.mjs"],
   };
-  const [file = "", ...args] = [
+  const [file, ...args] = [
     ...drop,
     process.execPath,
     join(PROGRAMS, "attack-owner.ts"),

@@ -2,7 +2,16 @@
  * Control groups of one guest: where they may be made, making them, and ending all that is in them. A group is always made
  * below one that we are in already (v1) or below the nearest that hands its controllers down (v2).
  */
-import { access, constants, mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmdirSync,
+  writeSync,
+} from "node:fs";
 import { join, posix } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import { LaunchError, systemCode } from "../../base/errors.ts";
@@ -70,16 +79,13 @@ function ownDirectory(mount: CgroupMount, path: string): string {
 }
 
 /** Looks where groups can be made; empty when they cannot. Changes nothing. */
-export async function probeCgroups(): Promise<CgroupParents> {
-  const [mountinfo, own] = await Promise.all([
-    readFile("/proc/self/mountinfo", "utf8"),
-    readFile("/proc/self/cgroup", "utf8"),
-  ]);
+export function probeCgroups(): CgroupParents {
+  const mountinfo = readFileSync("/proc/self/mountinfo", "utf8");
+  const own = readFileSync("/proc/self/cgroup", "utf8");
   const paths = parseOwnCgroups(own);
   const parents: Partial<Record<Controller, CgroupParent>> = {};
   for (const mount of parseCgroupMounts(mountinfo)) {
-    if (mount.type === "cgroup2")
-      Object.assign(parents, await probeUnified(mount, paths.get("") ?? "/"));
+    if (mount.type === "cgroup2") Object.assign(parents, probeUnified(mount, paths.get("") ?? "/"));
   }
   for (const mount of parseCgroupMounts(mountinfo)) {
     const controller = CONTROLLERS.find(
@@ -87,53 +93,49 @@ export async function probeCgroups(): Promise<CgroupParents> {
     );
     if (controller === undefined || parents[controller] !== undefined) continue;
     const directory = ownDirectory(mount, paths.get(controller) ?? "/");
-    if (await isWritable(directory)) parents[controller] = { version: 1, directory };
+    if (isWritable(directory)) parents[controller] = { version: 1, directory };
   }
   return parents;
 }
 
 /** A v2 group with processes cannot hand controllers down, so ours is usually made beside us and not below. */
-async function probeUnified(mount: CgroupMount, path: string): Promise<CgroupParents> {
+function probeUnified(mount: CgroupMount, path: string): CgroupParents {
   let directory = ownDirectory(mount, path);
   while (directory.startsWith(mount.mountPoint)) {
-    const handedDown = (await readOr(join(directory, "cgroup.subtree_control"), ""))
-      .trim()
-      .split(" ");
+    const handedDown = readOr(join(directory, "cgroup.subtree_control"), "").trim().split(" ");
     const found = CONTROLLERS.filter((name) => handedDown.includes(name));
     const parent = { version: 2, directory } as const;
     if (found.length > 0) {
-      return (await isWritable(directory))
-        ? Object.fromEntries(found.map((name) => [name, parent]))
-        : {};
+      return isWritable(directory) ? Object.fromEntries(found.map((name) => [name, parent])) : {};
     }
     directory = posix.dirname(directory);
   }
   return {};
 }
 
-async function isWritable(directory: string): Promise<boolean> {
+function isWritable(directory: string): boolean {
   try {
-    await access(directory, constants.W_OK);
+    accessSync(directory, constants.W_OK);
     return true;
   } catch {
     return false;
   }
 }
 
-async function readOr(file: string, otherwise: string): Promise<string> {
+function readOr(file: string, otherwise: string): string {
   try {
-    return await readFile(file, "utf8");
+    return readFileSync(file, "utf8");
   } catch {
     return otherwise;
   }
 }
 
 /** Makes the groups and sets their limits. Throws LaunchError `launch.backend`; what was made stays to be removed. */
-export async function openCgroups(plans: readonly CgroupPlan[]): Promise<void> {
+export function openCgroups(plans: readonly CgroupPlan[]): void {
   for (const plan of plans) {
     try {
-      await mkdir(plan.directory);
-      for (const file of plan.files) await setFile(plan.directory, file);
+      mkdirSync(plan.directory);
+      for (const file of plan.files) setFile(plan.directory, file);
     } catch (cause) {
       throw new LaunchError(
         "launch.backend",
@@ -147,10 +149,15 @@ export async function openCgroups(plans: readonly CgroupPlan[]): Promise<void> {
   }
 }
 
-async function setFile(directory: string, file: CgroupPlan["files"][number]): Promise<void> {
+function setFile(directory: string, file: CgroupPlan["files"][number]): void {
   try {
     // Opened for writing only: creating a file in a cgroup directory is never what is meant.
-    await writeFile(join(directory, file.name), file.value, { flag: constants.O_WRONLY });
+    const fd = openSync(join(directory, file.name), constants.O_WRONLY);
+    try {
+      writeSync(fd, file.value);
+    } finally {
+      closeSync(fd);
+    }
   } catch (error) {
     if (file.isOptional && systemCode(error) === "ENOENT") return;
     throw error;
@@ -162,16 +169,16 @@ export async function closeCgroup(directory: HostPath, clock: Clock): Promise<bo
   if (!posix.basename(directory).startsWith(CGROUP_PREFIX)) return false;
   const giveUpAt = clock.monotonic() + MAX_CGROUP_REMOVAL_MS;
   for (;;) {
-    if (await removeEmpty(directory)) return true;
+    if (removeEmpty(directory)) return true;
     if (clock.monotonic() > giveUpAt) return false;
-    await killMembers(directory);
+    killMembers(directory);
     await clock.sleep(REMOVAL_STEP_MS);
   }
 }
 
-async function removeEmpty(directory: string): Promise<boolean> {
+function removeEmpty(directory: string): boolean {
   try {
-    await rmdir(directory);
+    rmdirSync(directory);
     return true;
   } catch (error) {
     if (systemCode(error) === "ENOENT") return true;
@@ -180,8 +187,8 @@ async function removeEmpty(directory: string): Promise<boolean> {
   }
 }
 
-async function killMembers(directory: string): Promise<void> {
-  const members = (await readOr(join(directory, "cgroup.procs"), "")).split("\n").map(Number);
+function killMembers(directory: string): void {
+  const members = readOr(join(directory, "cgroup.procs"), "").split("\n").map(Number);
   for (const pid of members) {
     if (Number.isInteger(pid) && pid > 1 && pid !== process.pid) sendSignal(pid, "SIGKILL");
   }

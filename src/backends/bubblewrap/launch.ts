@@ -51,7 +51,7 @@ export async function launchBubblewrap(plan: GuestPlan, context: LaunchContext):
   };
   scope.defer("control groups", () => closeCgroups(resources, context.ports.clock));
   if (cgroups.length > 0) await record();
-  await openCgroups(cgroups);
+  openCgroups(cgroups);
   const door = scope.use("init door", await openInitDoor(join(plan.doorsDir, "init.sock")));
   const child = scope.use("bubblewrap", await spawn(plan, context, prepared));
   await record(identityOf(child.pid));
@@ -82,14 +82,15 @@ async function prepare(plan: GuestPlan, context: LaunchContext): Promise<Prepara
   if (isRoot !== (plan.hostUid !== undefined)) {
     throw new BugError("a guest has a host uid of its own exactly when root launches it");
   }
-  const [layout] = await Promise.all([probeLayout(context.ports, isRoot), checkMountPoints(plan)]);
+  checkMountPoints(plan);
+  const layout = await probeLayout(context.ports, isRoot);
   const { memoryBytes, cpus } = plan.limits;
   const host = await probeLimitHost(context.ports, {
     hasPrlimit: layout.prlimit !== undefined,
     needsGroups: memoryBytes !== undefined || cpus !== undefined,
   });
   const limits = chooseLimits(plan.id, plan.limits, host);
-  await prepareEtc(plan.etcDir, layout.etcEntries);
+  prepareEtc(plan.etcDir, layout.etcEntries);
   const filter = renderSeccompFilter(arch, {
     allowsUserNamespaces: plan.allowsUserNamespaces,
     sharesProcessGroup: plan.terminal === "shared",

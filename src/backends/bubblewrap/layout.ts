@@ -1,5 +1,5 @@
 /** Looks at the machine for what decides bubblewrap's arguments: programs, the shape of /, /etc and /proc. Changes nothing. */
-import { lstat, readdir, readFile, readlink, stat } from "node:fs/promises";
+import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats, statSync } from "node:fs";
 import { systemCode } from "../../base/errors.ts";
 import { type HostPath, parseHostPath } from "../../base/ids.ts";
 import { findBinary, missingBinary, requireBinary } from "../../process/find-binary.ts";
@@ -50,7 +50,7 @@ export function parseFeatures(help: string): BwrapFeatures {
 
 /** Looks for bubblewrap's options in the program's own text, and asks it only where that does not tell (a wrapper). */
 export async function probeFeatures(bwrap: string, ports: BackendPorts): Promise<BwrapFeatures> {
-  const written = parseFeatures(await readProgramText(bwrap));
+  const written = parseFeatures(readProgramText(bwrap));
   if (written.canDisableUserns && written.missing.length === 0) return written;
   const { stdout } = await ports.exec.run([bwrap, "--help"], { timeoutMs: 10_000, env: {} });
   return parseFeatures(stdout.toString("utf8"));
@@ -65,101 +65,81 @@ export async function probeLayout(ports: BackendPorts, isRoot: boolean): Promise
   ]);
   if (isRoot && setpriv === undefined)
     throw missingBinary("setpriv", "it is not on PATH, and root needs it to drop its rights");
-  const [features, rootEntries, etcEntries, maskedProc, stagingDir] = await Promise.all([
-    probeFeatures(bwrap, ports),
-    findRootEntries(),
-    findEtcEntries(),
-    findMaskedProc(),
-    findStagingDir([bwrap, setpriv ?? bwrap]),
-  ]);
+  const features = await probeFeatures(bwrap, ports);
   return {
     bwrap: parseHostPath(bwrap),
     setpriv: setpriv === undefined ? undefined : parseHostPath(setpriv),
     prlimit: prlimit === undefined ? undefined : parseHostPath(prlimit),
-    rootEntries,
-    etcEntries,
-    maskedProc,
-    stagingDir,
+    rootEntries: findRootEntries(),
+    etcEntries: findEtcEntries(),
+    maskedProc: findMaskedProc(),
+    stagingDir: findStagingDir([bwrap, setpriv ?? bwrap]),
     canDisableUserns: features.canDisableUserns,
   };
 }
 
 /** The lines about options among a program's strings. */
-async function readProgramText(program: string): Promise<string> {
+function readProgramText(program: string): string {
   try {
-    return (await readFile(program, "latin1")).match(/ {4}--[ -~]+/g)?.join("\n") ?? "";
+    return (
+      readFileSync(program, "latin1")
+        .match(/ {4}--[ -~]+/g)
+        ?.join("\n") ?? ""
+    );
   } catch (error) {
     if (systemCode(error) === undefined) throw error;
     return "";
   }
 }
 
-async function filterPaths(
-  names: readonly string[],
-  isWanted: (name: string) => Promise<boolean>,
-): Promise<readonly string[]> {
-  const wanted = await Promise.all(names.map(isWanted));
-  return names.filter((_, index) => wanted[index] === true);
-}
-
 /** Links are left out: bubblewrap would follow them to wherever they lead. */
-async function findEtcEntries(): Promise<readonly string[]> {
-  const entries = await readdir("/etc", { withFileTypes: true });
-  return entries
+function findEtcEntries(): readonly string[] {
+  return readdirSync("/etc", { withFileTypes: true })
     .filter((it) => ETC_ENTRIES.test(it.name) && !it.isSymbolicLink())
     .map((it) => it.name)
     .sort();
 }
 
-async function findMaskedProc(): Promise<HostLayout["maskedProc"]> {
-  const [files, directories] = await Promise.all([
-    filterPaths(HOST_PROC_FILES, isReadableByAll),
-    filterPaths(HOST_PROC_DIRECTORIES, isDirectory),
-  ]);
+function findMaskedProc(): HostLayout["maskedProc"] {
   return [
-    ...files.map((name) => ({ name, isDirectory: false })),
-    ...directories.map((name) => ({ name, isDirectory: true })),
+    ...HOST_PROC_FILES.filter(isReadableByAll).map((name) => ({ name, isDirectory: false })),
+    ...HOST_PROC_DIRECTORIES.filter(isDirectory).map((name) => ({ name, isDirectory: true })),
   ];
 }
 
-async function isReadableByAll(name: string): Promise<boolean> {
-  const found = await statOr(stat(`/proc/${name}`));
+function isReadableByAll(name: string): boolean {
+  const found = orNothing(() => statSync(`/proc/${name}`));
   return found?.isFile() === true && (found.mode & 0o004) !== 0;
 }
 
-async function isDirectory(name: string): Promise<boolean> {
-  return (await statOr(stat(`/proc/${name}`)))?.isDirectory() === true;
+function isDirectory(name: string): boolean {
+  return orNothing(() => statSync(`/proc/${name}`))?.isDirectory() === true;
 }
 
-async function statOr<T>(work: Promise<T>): Promise<T | undefined> {
+function orNothing(look: () => Stats): Stats | undefined {
   try {
-    return await work;
+    return look();
   } catch (error) {
     if (systemCode(error) === undefined) throw error;
     return undefined;
   }
 }
 
-async function findRootEntries(): Promise<HostLayout["rootEntries"]> {
-  const found = await Promise.all(ROOT_ENTRIES.map(describeRootEntry));
-  return found.flatMap((entry) => (entry === undefined ? [] : [entry]));
+function findRootEntries(): HostLayout["rootEntries"] {
+  return ROOT_ENTRIES.flatMap((name) => describeRootEntry(name) ?? []);
 }
 
-async function describeRootEntry(
-  name: string,
-): Promise<HostLayout["rootEntries"][number] | undefined> {
-  const found = await statOr(lstat(`/${name}`));
+function describeRootEntry(name: string): HostLayout["rootEntries"][number] | undefined {
+  const found = orNothing(() => lstatSync(`/${name}`));
   if (found === undefined) return undefined;
   if (!found.isSymbolicLink()) return { name, linkTarget: undefined };
-  const target = (await readlink(`/${name}`)).replace(/^\//, "");
+  const target = readlinkSync(`/${name}`).replace(/^\//, "");
   return { name, linkTarget: target.startsWith("usr/") ? target : undefined };
 }
 
-async function findStagingDir(programs: readonly string[]): Promise<HostPath> {
-  for (const candidate of STAGING_CANDIDATES) {
-    const found = await statOr(lstat(candidate));
-    const hidesProgram = programs.some((program) => program.startsWith(`${candidate}/`));
-    if (found?.isDirectory() === true && !hidesProgram) return parseHostPath(candidate);
-  }
-  return parseHostPath("/tmp");
+function findStagingDir(programs: readonly string[]): HostPath {
+  const isUsable = (candidate: string): boolean =>
+    orNothing(() => lstatSync(candidate))?.isDirectory() === true &&
+    !programs.some((program) => program.startsWith(`${candidate}/`));
+  return parseHostPath(STAGING_CANDIDATES.find(isUsable) ?? "/tmp");
 }

@@ -117,7 +117,7 @@ export async function probeLimitHost(
   question: LimitQuestion,
 ): Promise<LimitHost> {
   const { hasPrlimit, needsGroups } = question;
-  const cgroups = await probeCgroups();
+  const cgroups = probeCgroups();
   const isHeld = cgroups.memory !== undefined && cgroups.cpu !== undefined;
   return {
     cgroups,

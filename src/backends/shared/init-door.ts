@@ -1,5 +1,6 @@
 /** The init door: where guest-init connects once, before any guest code runs. After that one connection it does not exist. */
-import { chmod, lstat, unlink } from "node:fs/promises";
+import { chmodSync, lstatSync, unlinkSync } from "node:fs";
+import { unlink } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { withDeadline } from "../../base/deadline.ts";
 import { LaunchError, messageOf, systemCode } from "../../base/errors.ts";
@@ -29,7 +30,7 @@ export async function openInitDoor(path: string): Promise<InitDoor> {
     throw notOpened(`${path} is over ${MAX_SOCKET_PATH} bytes; a shorter run directory is needed`);
   }
   try {
-    await removeStale(path);
+    removeStale(path);
     const door = new Door(path);
     await door.listen();
     return door;
@@ -59,7 +60,7 @@ class Door implements InitDoor {
       this.#server.once("error", reject);
       this.#server.listen(this.path, resolve);
     });
-    await chmod(this.path, DOOR_MODE);
+    chmodSync(this.path, DOOR_MODE);
   }
 
   async accept(options: AcceptOptions): Promise<Socket> {
@@ -108,9 +109,9 @@ class Door implements InitDoor {
   }
 }
 
-async function removeStale(path: string): Promise<void> {
+function removeStale(path: string): void {
   try {
-    if ((await lstat(path)).isSocket()) await unlink(path);
+    if (lstatSync(path).isSocket()) unlinkSync(path);
   } catch (error) {
     if (systemCode(error) !== "ENOENT") throw error;
   }
