@@ -56,7 +56,8 @@ export function resolveGuest(manifest: Manifest, input: GuestInput): BottlePlan[
     nodePath: facts.nodePath,
     guestInitPath: facts.guestInitPath,
     allowsUserNamespaces: false,
-    terminal: facts.hasTerminal ? "shared" : "separate",
+    // A headless agent has no business with the operator's terminal.
+    terminal: facts.hasTerminal && options.mode === "attached" ? "shared" : "separate",
   };
 }
 

@@ -44,7 +44,11 @@ export async function runBottle(
   const following = followProgress(events, io.output);
   try {
     // A bottle without a watcher never sees our descriptors.
-    await using relays = openRelays({ exec, searchPath: io.env.all["PATH"] ?? "" });
+    await using relays = openRelays({
+      exec,
+      searchPath: io.env.all["PATH"] ?? "",
+      terminal: plan.guest.terminal === "shared" ? "share" : "hide",
+    });
     const bottle = await openBottle(plan, {
       env: io.env.all,
       log,

@@ -5,6 +5,7 @@
 import { access, constants, stat } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import type { Readable, Writable } from "node:stream";
+import { isatty } from "node:tty";
 import { systemClock } from "../base/clock.ts";
 import { BottleError } from "../base/errors.ts";
 import type { Child, Exec, StdioEntry } from "../process/exec.ts";
@@ -109,8 +110,8 @@ export class Sessions {
         env,
         cwd,
         stdio: [entry, entry, entry],
-        // Only the foreground group of the terminal gets its Ctrl-C. Elsewhere a session of its own: what it left in the background lives on.
-        placement: order.stdio === "inherit" ? "foreground" : "session",
+        // Only the foreground group of the terminal gets its Ctrl-C. Elsewhere a session of its own: signals reach its group, and what it left in the background lives on.
+        placement: order.stdio === "inherit" && hasTerminal() ? "foreground" : "session",
       });
     } catch (error) {
       if (!(error instanceof BottleError) || error.code !== "host.binary-missing") throw error;
@@ -120,6 +121,10 @@ export class Sessions {
       );
     }
   }
+}
+
+function hasTerminal(): boolean {
+  return [0, 1, 2].some((fd) => isatty(fd));
 }
 
 /** A program that cannot be executed, with the code that shells turn into 126 and 127. */

@@ -37,6 +37,11 @@ export interface SafeStdioOptions {
   readonly searchPath: string;
   /** The descriptors to make safe; default our own 0-2. */
   readonly descriptors?: readonly [number, number, number];
+  /**
+   * `share` passes a terminal on; `hide` does not: input from it is /dev/null, because reading it would wait for somebody, and
+   * output to it goes through a pipe. Default `share`.
+   */
+  readonly terminal?: "share" | "hide";
   readonly log?: Logger;
   readonly clock?: Clock;
 }
@@ -51,8 +56,10 @@ interface Relay {
 /** Opens the relays that are needed. Throws UsageError `usage.path` for a descriptor that no guest may have. */
 export async function openSafeStdio(options: SafeStdioOptions): Promise<SafeStdio> {
   const { descriptors = [0, 1, 2], log = silentLogger, clock = systemClock } = options;
-  const relays = planRelays(descriptors);
-  const stdio: [number, number, number] = [...descriptors];
+  const isShared = options.terminal !== "hide";
+  const relays = planRelays(descriptors, isShared);
+  const stdio: [StdioEntry, StdioEntry, StdioEntry] = [...descriptors];
+  if (!isShared && isatty(descriptors[0])) stdio[0] = "ignore";
   await using scope = new Scope({ clock, stepDeadlineMs: RELAY_IDLE_MS });
   const pipes = await openPipes(relays.length, options);
   for (const pipe of pipes) scope.use("pipe", pipe);
@@ -64,7 +71,7 @@ export async function openSafeStdio(options: SafeStdioOptions): Promise<SafeStdi
   const owned = scope.move();
   return {
     stdio,
-    hasTerminal: descriptors.some((fd) => isatty(fd)),
+    hasTerminal: isShared && descriptors.some((fd) => isatty(fd)),
     finish: () => finish(pipes, pumps, clock),
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   };
@@ -85,13 +92,18 @@ function openPump(relay: Relay, pipe: Pipe, log: Logger): Pump {
 }
 
 /** Two outputs to the same place share a relay, so that what the guest wrote keeps its order. */
-function planRelays(descriptors: readonly [number, number, number]): readonly Relay[] {
+function planRelays(
+  descriptors: readonly [number, number, number],
+  isShared: boolean,
+): readonly Relay[] {
   const relays = descriptors.map((ourFd, guestFd) => {
     const info = fstatSync(ourFd);
     checkKind(info, guestFd);
     return { guestFds: [guestFd], ourFd, info };
   });
-  const [input, output, errors] = relays.map((relay) => (isHarmless(relay) ? undefined : relay));
+  const [input, output, errors] = relays.map((relay) =>
+    isPassed(relay, isShared) ? undefined : relay,
+  );
   if (output === undefined || errors === undefined || !isSamePlace(output.info, errors.info)) {
     return [input, output, errors].filter((relay) => relay !== undefined);
   }
@@ -112,6 +124,12 @@ function checkKind(info: Stats, guestFd: number): void {
       hint: "redirect it from a file, or from /dev/null",
     },
   );
+}
+
+/** A terminal that is hidden is relayed where the guest writes, and /dev/null where it would read. */
+function isPassed(relay: Relay, isShared: boolean): boolean {
+  if (!isShared && isatty(relay.ourFd)) return relay.guestFds.some(isInput);
+  return isHarmless(relay);
 }
 
 function isHarmless({ ourFd, info }: { readonly ourFd: number; readonly info: Stats }): boolean {

@@ -24,6 +24,9 @@ const PROGRAMS = join(import.meta.dirname, "../fixtures/programs");
 const ORDINARY_UID = 65_534;
 const SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 
+/** What the owner writes when a driver is gone. */
+const LOST = /^driver \d+ (ended|lost)/m;
+
 /** What an owner says of one of its bottles. */
 export interface BottleFacts {
   readonly id: string;
@@ -76,7 +79,7 @@ export class AttackWorld implements AsyncDisposable {
     this.child = child;
     child.stderr?.on("data", (chunk: Buffer) => {
       this.stderr += chunk.toString();
-      if (/^driver \d+ (ended|lost)/m.test(this.stderr)) this.#fail(this.stderr);
+      if (LOST.test(this.stderr)) this.#fail(this.stderr);
     });
     createInterface({ input: child.stdout! }).on("line", (line) => this.#hear(JSON.parse(line)));
     this.#exited = new Promise((resolve) => {
@@ -96,6 +99,7 @@ export class AttackWorld implements AsyncDisposable {
 
   /** Lets the driver of one bottle do something. */
   async ask(op: string, options: object = {}, bottle = 0): Promise<DriverAnswer> {
+    if (LOST.test(this.stderr)) throw new Error(this.stderr);
     const id = (this.#next += 1);
     const answer = new Promise<DriverAnswer>((resolve) => this.#waiting.set(id, resolve));
     this.child.stdin!.write(`${JSON.stringify({ bottle, id, op, ...options })}\n`);
