@@ -1,5 +1,5 @@
 // One bottle from a program: write its files, plan, launch, run, watch the decisions, bring a file back.
-// Runs in a checkout with `node examples/sdk.ts`. In a project of your own the import is "bot-bottle".
+// Runs in a checkout with `npm install && node examples/sdk.ts` (Node 24.2 or later). In a project of your own the import is "bot-bottle".
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";

@@ -27,7 +27,11 @@ const withTypes = process.argv.includes("--types");
 /** A program that runs for days may still load a chunk of an older build. */
 const KEEP_CHUNKS_MS = 7 * 24 * 3600 * 1000;
 
+refuseOldNode();
 const modules = findModules();
+if (withTypes && !existsSync(join(root, "node_modules/typescript"))) {
+  stop("typescript is missing, and types are asked for", "npm install --include=dev");
+}
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the module of this name
 const { build } = createRequire(join(modules, "../package.json"))(
   "esbuild",
@@ -77,7 +81,22 @@ function findModules(): string {
   for (const home of [root, join(root, ".tools")]) {
     if (existsSync(join(home, "node_modules/esbuild"))) return join(home, "node_modules");
   }
-  throw new Error("esbuild is missing: run bin/bot-bottle, which brings it, or npm install");
+  return stop("esbuild is missing", "bin/bot-bottle --version, which brings it, or npm install");
+}
+
+/** A Node that is too old for what it builds could not run it afterwards. */
+function refuseOldNode(): void {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  if (major * 100 + minor >= 2402) return;
+  stop(
+    `this is Node ${process.versions.node}; 24.2 or newer is needed`,
+    "it again with a newer Node",
+  );
+}
+
+function stop(what: string, remedy: string): never {
+  console.error(`build: ${what}\nhint: run ${remedy}`);
+  process.exit(1);
 }
 
 /** The entries that exist, for esbuild. */

@@ -6,6 +6,8 @@
 # Speaks on stderr only. Two that run at once take turns.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
+# find complains where it cannot return to the directory that it was started in.
+cd -- "$root"
 tools=$root/.tools
 lock=$tools/lock
 exec >&2

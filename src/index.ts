@@ -56,8 +56,10 @@ export type { BottlePlan, Facts, StartOptions } from "./bottle/plan.ts";
 export {
   findLeftovers,
   findOrphanRuns,
+  findUnrecorded,
   type ReapItem,
   reap,
+  removeBottle,
   removeOrphanRun,
 } from "./bottle/reap.ts";
 export { resolvePlan } from "./bottle/resolve-plan.ts";

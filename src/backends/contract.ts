@@ -173,12 +173,6 @@ export interface LaunchContext {
   readonly onResources: (resources: GuestResources) => Promise<void>;
 }
 
-/** What a launch would do, for `--dry-run` and snapshots. Pure. */
-export interface RenderedGuest {
-  /** Steps in order: argv of each program that would be run. */
-  readonly commands: readonly (readonly string[])[];
-}
-
 export interface Backend {
   readonly name: BackendName;
   /** Looks at the machine, changes nothing. */

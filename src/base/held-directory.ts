@@ -6,6 +6,7 @@ import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, realpath } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { systemCode } from "./errors.ts";
+import { decodeName } from "./left-out.ts";
 import { refuse, treeSegments } from "./tree.ts";
 
 const DIRECTORY_FLAGS = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
@@ -45,14 +46,15 @@ export class HeldDirectory implements AsyncDisposable {
     return { directory: await this.openDirectory(name), isNew };
   }
 
-  /** Names in it, sorted; a name that is not UTF-8 is left out. */
-  async names(): Promise<string[]> {
-    const raw = await readdir(`${this.#base}/`, { encoding: "buffer" });
-    const names = raw.map((it) => ({ it, text: it.toString("utf8") }));
-    return names
-      .filter(({ it, text }) => Buffer.from(text).equals(it))
-      .map(({ text }) => text)
-      .sort();
+  /** Names in it, sorted; one that is not UTF-8 is given to `onOther` instead. */
+  async names(onOther: (raw: Buffer) => void): Promise<string[]> {
+    const names: string[] = [];
+    for (const raw of await readdir(`${this.#base}/`, { encoding: "buffer" })) {
+      const name = decodeName(raw);
+      if (name === undefined) onOther(raw);
+      else names.push(name);
+    }
+    return names.sort();
   }
 
   async chmod(mode: number): Promise<void> {

@@ -11,9 +11,6 @@ export type BottleId = Brand<string, "BottleId">;
 export type HostPath = Brand<string, "HostPath">;
 /** An absolute path inside the guest. */
 export type GuestPath = Brand<string, "GuestPath">;
-/** Hex SHA-256. */
-export type Sha256 = Brand<string, "Sha256">;
-
 /** Longest slug: label bytes (64) plus a suffix, and short enough for container and cgroup names. */
 export const MAX_SLUG_LENGTH = 72;
 

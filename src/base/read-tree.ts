@@ -3,6 +3,7 @@ import { constants } from "node:fs";
 import { type FileHandle, lstat, open, readlink } from "node:fs/promises";
 import { systemCode } from "./errors.ts";
 import { HeldDirectory, openParent } from "./held-directory.ts";
+import { decodeName, LeftOut } from "./left-out.ts";
 import { MAX_TREE_DEPTH, refuse, type TreeItem } from "./tree.ts";
 
 const CHUNK_BYTES: number = 64 * 1024;
@@ -23,12 +24,16 @@ interface Level {
   names: string[];
 }
 
-/** Items of a file or directory, each directory before what is in it. Rejects with a system error or UsageError `usage.path`. */
+/**
+ * Items of a file or directory, each directory before what is in it. Rejects with a system error or UsageError `usage.path`; when
+ * names or links were left out because they are not UTF-8, behind the last item.
+ */
 export async function* readTree(
   root: string,
   options: ReadTreeOptions = {},
 ): AsyncGenerator<TreeItem, void, undefined> {
   const { parent, name } = await openParent(root, options);
+  const leftOut = new LeftOut();
   const levels: Level[] = [{ directory: parent, path: "", names: [name] }];
   try {
     for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
@@ -40,28 +45,31 @@ export async function* readTree(
       }
       const isRoot = levels.length === 1;
       const path = isRoot ? "" : level.path === "" ? child : `${level.path}/${child}`;
-      const below = yield* readOne(level.directory, child, path);
+      const below = yield* readOne(level.directory, child, { path, leftOut });
       if (below === undefined) continue;
       const next: Level = { directory: below, path, names: [] };
       levels.push(next);
       if (levels.length > MAX_TREE_DEPTH)
         throw refuse(path, `at most ${MAX_TREE_DEPTH} levels are allowed`);
-      next.names = (await below.names()).reverse();
+      next.names = (await below.names((raw) => leftOut.add(path, raw))).reverse();
     }
   } finally {
     for (const level of levels) await level.directory.close();
   }
+  leftOut.check();
 }
 
 /** Yields one child; returns it opened when it is a directory. */
 async function* readOne(
   parent: HeldDirectory,
   name: string,
-  path: string,
+  { path, leftOut }: { readonly path: string; readonly leftOut: LeftOut },
 ): AsyncGenerator<TreeItem, HeldDirectory | undefined, undefined> {
   const info = await unlessGone(lstat(parent.child(name)), path);
   if (info?.isSymbolicLink() === true) {
-    const target = await unlessGone(readlink(parent.child(name)), path);
+    const raw = await unlessGone(readlink(parent.child(name), { encoding: "buffer" }), path);
+    const target = raw && decodeName(raw);
+    if (raw !== undefined && target === undefined) leftOut.add("", Buffer.from(path));
     if (target !== undefined)
       yield { entry: { kind: "entry", type: "symlink", path, target }, content: undefined };
   } else if (info?.isFile() === true) {

@@ -52,6 +52,6 @@ export function treeSegments(path: string): readonly string[] {
 export function refuse(path: string, why: string): UsageError {
   return new UsageError(
     "usage.path",
-    `copy refused: ${JSON.stringify(path.slice(0, 200))}: ${why}`,
+    `copy refused: ${path === "" ? "the path itself" : JSON.stringify(path.slice(0, 200))}: ${why}`,
   );
 }

@@ -6,6 +6,7 @@ import { constants } from "node:fs";
 import { type FileHandle, lstat, open, symlink, unlink } from "node:fs/promises";
 import { systemCode } from "./errors.ts";
 import { type HeldDirectory, openParent, type ParentOptions } from "./held-directory.ts";
+import { LeftOut } from "./left-out.ts";
 import { ignore } from "./log.ts";
 import { MAX_PATH_LENGTH, refuse, type TreeEntry, type TreeItem, treeSegments } from "./tree.ts";
 
@@ -37,8 +38,10 @@ export async function writeTree(
   const { parent, name } = await openParent(root, options);
   const writer = new TreeWriter(parent, name, options);
   try {
-    for await (const item of items) await writer.write(item);
+    const leftOut = new LeftOut();
+    for await (const item of leftOut.hold(items)) await writer.write(item);
     await writer.finish();
+    leftOut.check();
     return writer.count;
   } finally {
     await writer.close();

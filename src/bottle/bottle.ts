@@ -5,6 +5,7 @@
 import type { ArchiveItem, Guest, Session, SessionOptions } from "../backends/contract.ts";
 import { BottleError, LaunchError, ProtocolError } from "../base/errors.ts";
 import { type BottleId, type GuestPath, parseGuestPath } from "../base/ids.ts";
+import { ignore } from "../base/log.ts";
 import type { Scope, TeardownFailure } from "../base/scope.ts";
 import type { BundleHandle } from "../bundle/contract.ts";
 import type { ExitStatus } from "../process/exec.ts";
@@ -29,6 +30,9 @@ export interface ExecInBottleOptions {
   /** Written to stdin, which is then closed. */
   readonly input?: string | Uint8Array;
 }
+
+/** Why a record that cannot be written does not matter yet: closing the bottle writes it again, whole. */
+const WRITTEN_AT_END = "the record is written again at the end";
 
 /** How a bottle ended. */
 export interface CloseReport {
@@ -82,7 +86,7 @@ export class Bottle implements AsyncDisposable {
     const { agent } = this.plan;
     const session = await this.start(agent.argv, { stdio: options.stdio ?? "inherit" });
     this.#parts.events.emit({ kind: "agent-started", argv: agent.argv });
-    void this.#recordExit(session);
+    this.#parts.keeper.expectExit(this.#recordExit(session));
     return session;
   }
 
@@ -177,17 +181,17 @@ export class Bottle implements AsyncDisposable {
       : new ProtocolError("protocol.closed", `bottle ${this.id} is closed`);
   }
 
+  /** Never rejects: what cannot be written now is written, or reported, at the end. */
   async #recordExit(session: Session): Promise<void> {
+    const { keeper, events } = this.#parts;
     let exit: ExitStatus;
     try {
       exit = await session.exited;
     } catch {
-      return this.#parts.keeper.update({ exit_signal: "SIGKILL" });
+      return ignore(keeper.update({ exit_signal: "SIGKILL" }), WRITTEN_AT_END);
     }
-    this.#parts.events.emit({ kind: "agent-exited", exitCode: exit.exitCode, signal: exit.signal });
-    return this.#parts.keeper.update({
-      exit_code: exit.exitCode ?? null,
-      exit_signal: exit.signal ?? null,
-    });
+    events.emit({ kind: "agent-exited", exitCode: exit.exitCode, signal: exit.signal });
+    const patch = { exit_code: exit.exitCode ?? null, exit_signal: exit.signal ?? null };
+    return ignore(keeper.update(patch), WRITTEN_AT_END);
   }
 }

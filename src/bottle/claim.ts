@@ -6,17 +6,22 @@ import { chmodSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Clock, isoTime } from "../base/clock.ts";
 import { HostError, LaunchError, systemCode } from "../base/errors.ts";
+import { ignore } from "../base/log.ts";
+import { makeDirectory } from "../base/make-directory.ts";
 import { type BottleRecord, type OwnerRef, writeRecord } from "../protocol/record.ts";
 import type { BottlePlan } from "./plan.ts";
 
 /** Prefix of a claim that is not finished; the reaper removes those of dead owners. */
 export const CLAIM_PREFIX = ".new-";
+/** Longest time that the end of a bottle waits for the exit of its agent, in milliseconds: its guest is gone by then. */
+const EXIT_WAIT_MS = 2_000;
 
 /** The live record of one bottle; updates are serialised and written whole. */
 export class RecordKeeper {
   readonly #stateDir: string;
   #record: BottleRecord;
   #pending: Promise<void> = Promise.resolve();
+  #exit: Promise<void> = Promise.resolve();
   /** `seq:hash` of the audit log's last line, once the log is closed. */
   auditHead: string | undefined;
 
@@ -29,11 +34,25 @@ export class RecordKeeper {
     return this.#record;
   }
 
-  /** Changes the record and writes it. Resolves when it is on disk. */
+  /** Changes the record and writes it. Resolves when it is on disk; a write that failed is made up for by the next one. */
   update(patch: Partial<BottleRecord>): Promise<void> {
     this.#record = { ...this.#record, ...patch };
-    this.#pending = this.#pending.then(() => writeRecord(this.#stateDir, this.#record));
+    const write = (): void => writeRecord(this.#stateDir, this.#record);
+    this.#pending = this.#pending.then(write, write);
     return this.#pending;
+  }
+
+  /** Notes who is about to record the agent's exit. It never rejects. */
+  expectExit(recorded: Promise<void>): void {
+    this.#exit = recorded;
+  }
+
+  /** Resolves when the agent's exit is in the record: what becomes of its work depends on it. */
+  async exitRecorded(clock: Clock): Promise<void> {
+    const stop = new AbortController();
+    const expired = ignore(clock.sleep(EXIT_WAIT_MS, stop.signal), "the exit came in time");
+    await Promise.race([this.#exit, expired]);
+    stop.abort();
   }
 }
 
@@ -68,7 +87,7 @@ export function claimName(plan: BottlePlan, owner: OwnerRef, clock: Clock): Reco
   const record = firstRecord(plan, owner, clock);
   const claim = join(plan.home.state, `${CLAIM_PREFIX}${plan.id}.${owner.pid}.${owner.start_time}`);
   try {
-    mkdirSync(plan.home.state, { recursive: true, mode: 0o700 });
+    makeDirectory(plan.home.state);
     writeRecord(claim, record);
     renameSync(claim, plan.paths.state);
   } catch (error) {
@@ -115,12 +134,12 @@ export function hostWriteError(error: unknown, path: string): unknown {
 export function openRunDirectory(plan: BottlePlan): void {
   const { run, doors, logs, guestHome, guestEtc, agent } = plan.paths;
   try {
-    mkdirSync(join(run, ".."), { recursive: true, mode: 0o700 });
+    makeDirectory(join(run, ".."));
     mkdirSync(run, { mode: 0o700 });
     mkdirSync(doors);
     chmodSync(doors, 0o755);
     for (const directory of [logs, guestHome, guestEtc, agent, plan.paths.queue, plan.home.audit]) {
-      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      makeDirectory(directory);
     }
   } catch (error) {
     throw hostWriteError(error, run);

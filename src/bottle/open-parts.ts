@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { chmod, chown, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Guest, GuestResources } from "../backends/contract.ts";
-import { LaunchError, ManifestError, systemCode } from "../base/errors.ts";
+import { HostError, LaunchError, ManifestError, systemCode } from "../base/errors.ts";
 import type { Scope } from "../base/scope.ts";
 import { Secret, type Secrets } from "../base/secret.ts";
 import type { BundleHandle } from "../bundle/contract.ts";
@@ -124,8 +124,9 @@ export async function openGuest(
 ): Promise<OpenedGuest> {
   const { plan } = state;
   await state.step("workspace");
-  const workspace = await openWorkspace(state);
+  // Before the copy, which may be long: a root that cannot do the one cannot do the other.
   await giveToGuest(plan, plan.paths.guestHome);
+  const workspace = await openWorkspace(state);
   await chmod(plan.paths.guestEtc, 0o755);
   await state.step("guest");
   const started = Promise.withResolvers<void>();
@@ -200,6 +201,18 @@ async function giveToGuest(plan: BottlePlan, directory: string): Promise<void> {
   try {
     await chown(directory, uid, uid);
   } catch (cause) {
+    const code = systemCode(cause);
+    if (code === "EINVAL" || code === "EPERM") {
+      const why = code === "EINVAL" ? "its user namespace has no such uid" : "it may not (EPERM)";
+      throw new HostError(
+        "host.backend-unavailable",
+        `this root cannot use other uids: files cannot be given to uid ${uid}: ${why}`,
+        {
+          hint: "run bot-bottle as an ordinary user, or give the container or namespace a range of uids",
+          cause,
+        },
+      );
+    }
     throw new LaunchError("launch.provision", `cannot give ${directory} to uid ${uid}`, { cause });
   }
 }

@@ -10,6 +10,7 @@ import { pipeline } from "node:stream/promises";
 import type { Session } from "../backends/contract.ts";
 import { messageOf, ProtocolError } from "../base/errors.ts";
 import { parseGuestPath } from "../base/ids.ts";
+import { LeftOut } from "../base/left-out.ts";
 import { decodeArchive, encodeArchive } from "../protocol/archive.ts";
 import { type ControlOrder, type ControlReport, controlOrderSchema } from "../protocol/control.ts";
 import { type Channel, type ChannelHandlers, type Mux, openMux } from "../protocol/mux.ts";
@@ -181,8 +182,9 @@ function serveCopyOut(
   const stop = new AbortController();
   void reportCopy(channel, async () => {
     let entries = 0;
+    const leftOut = new LeftOut();
     const counted = async function* (): ReturnType<typeof bottle.copyOut> & AsyncGenerator {
-      for await (const item of bottle.copyOut(parseGuestPath(root))) {
+      for await (const item of leftOut.hold(bottle.copyOut(parseGuestPath(root)))) {
         entries += 1;
         yield item;
       }
@@ -192,6 +194,7 @@ function serveCopyOut(
       channel.writable("stdout"),
       { signal: stop.signal },
     );
+    leftOut.check();
     return entries;
   });
   return { onMessage: () => stop.abort(), onLost: () => stop.abort() };

@@ -23,8 +23,8 @@ import {
   type OwnerRef,
   writeRecord,
 } from "../protocol/record.ts";
-import { CLAIM_PREFIX } from "./claim.ts";
-import { findWork, preserve, removeState } from "./settle.ts";
+import { CLAIM_PREFIX, hostWriteError } from "./claim.ts";
+import { findWork, GONE_PREFIX, preserve, removeState } from "./settle.ts";
 
 /** What one reaping would do or did. */
 export interface ReapItem {
@@ -62,34 +62,67 @@ async function judge(
   self: OwnerRef,
 ): Promise<ReapItem | undefined> {
   const { name, record, id } = found;
-  if (record === undefined)
-    return isStaleClaim(name)
-      ? { name, backend: "", why: "an unfinished claim", outcome: "remove", found }
-      : undefined;
-  const owner = ownerState(record.owner, self);
-  if (owner !== "dead") return undefined;
+  const remnant = remnantKind(found);
+  if (remnant !== undefined)
+    return { name, backend: record?.backend ?? "", why: remnant, outcome: "remove", found };
+  if (record === undefined || ownerState(record.owner, self) !== "dead") return undefined;
   if (record.status === "ended" && record.kept !== "") return undefined;
   if (id === undefined)
     return { name, backend: record.backend, why: "an unfinished claim", outcome: "remove", found };
   const work = await findWork(bottlePaths(home, id, home.run));
-  const why = `its owner (pid ${record.owner?.pid ?? "unknown"}) is gone`;
   return {
     name,
     backend: record.backend,
-    why,
+    why: `its owner (pid ${record.owner?.pid ?? "unknown"}) is gone`,
     outcome: work === undefined ? "remove" : "keep",
     found,
   };
 }
 
-/** A claim directory without a record whose maker is dead; its name carries pid and start time. */
-function isStaleClaim(name: string): boolean {
-  if (!name.startsWith(CLAIM_PREFIX)) return false;
-  const [startTime, pid] = name.split(".").reverse();
-  return startTime === undefined || !isAlive({ pid: Number(pid), startTime });
+/** What a directory is whose name alone says that nothing in it is work. */
+function remnantKind({ name, record }: FoundRecord): string | undefined {
+  if (name.startsWith(GONE_PREFIX)) return "its removal was not finished";
+  return record === undefined && isStaleClaim(name) ? "an unfinished claim" : undefined;
 }
 
-/** Reaps one leftover with its own backend, or the one given. Tolerates that any part of it is gone already. */
+/** A claim directory without a record whose maker is dead. */
+function isStaleClaim(name: string): boolean {
+  return name.startsWith(CLAIM_PREFIX) && !isMakerAlive(name);
+}
+
+/** Whether a leftover of this name is just being removed by another process. */
+export function isBeingRemoved(name: string): boolean {
+  return name.startsWith(GONE_PREFIX) && isMakerAlive(name);
+}
+
+/** Names that are not a bottle's end with pid and start time of the process that made them. */
+function isMakerAlive(name: string): boolean {
+  const [startTime, pid] = name.split(".").reverse();
+  return startTime !== undefined && isAlive({ pid: Number(pid), startTime });
+}
+
+/**
+ * State directories without a record that can be read. Nothing says whose they are or whether work is in them, so that only
+ * {@link removeBottle} with their name removes them.
+ */
+export async function findUnrecorded(home: HomePaths): Promise<readonly string[]> {
+  const directories = new Set(await listDirectories(home.state));
+  return (await listRecords(home.state))
+    .filter(({ name, record }) => record === undefined && !name.startsWith("."))
+    .filter(({ stateDir }) => directories.has(stateDir))
+    .map(({ name }) => name);
+}
+
+/** Removes what a bottle that has ended left under a name, its work included. */
+export async function removeBottle(home: HomePaths, name: string): Promise<void> {
+  await rm(join(home.queue, name), { recursive: true, force: true });
+  await removeState(join(home.state, name));
+}
+
+/**
+ * Reaps one leftover with its own backend, or the one given. Tolerates that any part of it is gone already. What needs space
+ * comes last; a leftover whose record cannot be written stays one. Throws HostError `host.disk-full` then.
+ */
 export async function reap(
   item: ReapItem,
   home: HomePaths,
@@ -101,10 +134,9 @@ export async function reap(
   if (record !== undefined && record.run_dir !== "") await removeRun(record.run_dir, home);
   if (id !== undefined) await rm(join(home.queue, id), { recursive: true, force: true });
   const work = id === undefined ? undefined : await findWork(bottlePaths(home, id, home.run));
-  if (work === undefined || record === undefined || id === undefined)
-    return removeState(parseHostPath(stateDir));
+  if (work === undefined || record === undefined || id === undefined) return removeState(stateDir);
   await preserve(bottlePaths(home, id, home.run).preserve, work);
-  writeRecord(stateDir, {
+  keepRecord(stateDir, {
     ...record,
     status: "ended",
     owner: null,
@@ -115,13 +147,23 @@ export async function reap(
   });
 }
 
+function keepRecord(stateDir: string, record: BottleRecord): void {
+  try {
+    writeRecord(stateDir, record);
+  } catch (error) {
+    throw hostWriteError(error, stateDir);
+  }
+}
+
 async function endProcesses(
   record: BottleRecord,
   ports: BackendPorts,
   given: Backend | undefined,
 ): Promise<void> {
   const self = readOwner();
-  if (record.owner !== null && record.owner.boot_id !== self.boot_id) return;
+  const { owner } = record;
+  if (owner !== null && owner.boot_id !== self.boot_id) return;
+  if (owner !== null && owner.pid_namespace !== self.pid_namespace) return;
   for (const ref of record.bundle)
     killIfSame({ pid: ref.pid, startTime: ref.start_time }, "SIGKILL");
   const resources: GuestResources = {

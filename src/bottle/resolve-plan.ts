@@ -221,10 +221,25 @@ function resolveSession(
   if (command !== undefined) {
     if (command.length === 0)
       throw new UsageError("usage.invalid", 'nothing follows "--"; a program is expected');
+    if (prompt !== undefined) {
+      throw new UsageError("usage.invalid", '--prompt and "--" exclude each other', {
+        hint: 'leave one out: the prompt is for the agent, and the program after "--" replaces it',
+      });
+    }
     return { mode, argv: command };
   }
   if (mode === "attached") return { mode, argv: described.interactiveArgv };
-  if (prompt !== undefined) return { mode, argv: described.headlessArgv(prompt) };
+  if (prompt !== undefined) {
+    const argv = described.headlessArgv(prompt);
+    if (argv !== undefined) return { mode, argv };
+    throw new UsageError(
+      "usage.invalid",
+      `--prompt is not for ${manifest.agent.name}: provider ${provider.name} runs its argv as it is`,
+      {
+        hint: "write settings.prompt_argument: true below agent_provider to give the prompt as the last argument",
+      },
+    );
+  }
   if (provider.runsWithoutPrompt) return { mode, argv: described.interactiveArgv };
   throw new UsageError(
     "usage.prompt-needed",

@@ -30,22 +30,33 @@ export async function resolveSecrets(
   ports: SecretPorts,
 ): Promise<Secrets> {
   const secrets = new Map<string, Secret>();
+  const names = plans.flatMap(({ source }) => (source.kind === "env" ? [source.name] : []));
+  const commandEnv = withoutNames(ports.env, names);
   for (const plan of plans) {
-    const value = await readValue(plan, ports);
+    const value = await readValue(plan, { ...ports, commandEnv });
     checkValue(plan, value);
     secrets.set(plan.slot, new Secret(plan.source.name, value));
   }
   return secrets;
 }
 
+/** Where an empty value is to be mended. */
+const EMPTY_HINTS: Readonly<
+  Partial<Record<SecretPlan["source"]["kind"], (name: string) => string>>
+> = {
+  prompt: (name) => `start again and type a value where ${name} is asked for`,
+  file: (name) => `write the value into the file that is named for ${name}`,
+  command: (name) => `run the command for ${name} by hand: it printed nothing`,
+};
+
 function checkValue(plan: SecretPlan, value: string): void {
-  const { name } = plan.source;
+  const { name, kind } = plan.source;
   if (value === "") {
     throw new ManifestError(
       "manifest.missing-variable",
       `secret ${name} is empty; a value is expected`,
       {
-        hint: `set ${name} before starting the bottle`,
+        hint: EMPTY_HINTS[kind]?.(name) ?? `set ${name} before starting the bottle`,
       },
     );
   }
@@ -58,7 +69,12 @@ function checkValue(plan: SecretPlan, value: string): void {
   if (plan.guestVariable === undefined) checkLength(name, value);
 }
 
-async function readValue(plan: SecretPlan, ports: SecretPorts): Promise<string> {
+interface ReadPorts extends SecretPorts {
+  /** The operator's environment, for the operator's own commands, without this bottle's other secrets. */
+  readonly commandEnv: Readonly<Record<string, string>>;
+}
+
+async function readValue(plan: SecretPlan, ports: ReadPorts): Promise<string> {
   const { source } = plan;
   switch (source.kind) {
     case "env":
@@ -119,11 +135,10 @@ async function readSecretFile(name: string, path: string): Promise<string> {
 async function fromCommand(
   name: string,
   argv: readonly string[],
-  ports: SecretPorts,
+  ports: ReadPorts,
 ): Promise<string> {
-  const env = definedOnly(ports.env);
   const result = await ports.exec.run(argv, {
-    env,
+    env: ports.commandEnv,
     timeoutMs: SECRET_COMMAND_MS,
     maxOutputBytes: MAX_SECRET_BYTES,
     name: argv[0] ?? name,
@@ -138,10 +153,14 @@ async function fromCommand(
   );
 }
 
-function definedOnly(env: SecretPorts["env"]): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+function withoutNames(
+  env: SecretPorts["env"],
+  names: readonly string[],
+): Readonly<Record<string, string>> {
+  const entries = Object.entries(env).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined && !names.includes(entry[0]),
   );
+  return Object.fromEntries(entries);
 }
 
 async function fromPrompt(name: string, message: string, ports: SecretPorts): Promise<string> {

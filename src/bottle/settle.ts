@@ -2,11 +2,12 @@
  * What is left when a bottle ends, and what becomes of the agent's work. The state directory is removed only when nothing in
  * it could be work: the agent ended with status 0, and workspace and home equal what was given. Otherwise it stays, marked.
  */
-import { rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { rename, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { type Clock, isoTime } from "../base/clock.ts";
-import { messageOf } from "../base/errors.ts";
+import { messageOf, systemCode } from "../base/errors.ts";
 import type { HostPath } from "../base/ids.ts";
+import { readOwner } from "../process/identity.ts";
 import { openAuditLog } from "../protocol/audit-log.ts";
 import { removeTree } from "../provision/remove-tree.ts";
 import {
@@ -15,12 +16,16 @@ import {
   type TreeSnapshot,
   writeSnapshot,
 } from "../provision/work-kept.ts";
-import type { RecordKeeper } from "./claim.ts";
+import { hostWriteError, type RecordKeeper } from "./claim.ts";
 import type { BottlePlan } from "./plan.ts";
 
 /** Files in the state directory that hold what was given to the agent. */
 const GIVEN_HOME = "given-home.json";
 const GIVEN_WORKSPACE = "given-workspace.json";
+/** Prefix of a state directory that is being removed; what a removal left of it is nobody's work. */
+export const GONE_PREFIX = ".gone-";
+/** Longest reason for keeping work that is noted, in characters. */
+const MAX_REASON = 400;
 
 /** What the agent was given: compared at the end. */
 export interface Given {
@@ -52,20 +57,54 @@ export async function findWork(paths: WorkPaths): Promise<string | undefined> {
     const workspace = await readSnapshot(join(paths.state, GIVEN_WORKSPACE));
     const inWorkspace =
       workspace === undefined ? undefined : await compareTree(paths.workspace, workspace);
-    if (inWorkspace !== undefined) return `the workspace changed: ${inWorkspace}`;
+    if (inWorkspace !== undefined) return clip(`the workspace changed: ${inWorkspace}`);
     const inHome = await compareTree(paths.guestHome, home);
-    return inHome === undefined ? undefined : `the home changed: ${inHome}`;
+    return inHome === undefined ? undefined : clip(`the home changed: ${inHome}`);
   } catch (error) {
-    return `what was given cannot be compared: ${messageOf(error)}`;
+    return clip(`what was given cannot be compared: ${messageOf(error)}`);
   }
 }
 
-/** Marks the state so that no reaper ever removes it. */
-export async function preserve(file: HostPath, why: string): Promise<void> {
-  await writeFile(file, `${why}\n`, { mode: 0o600 });
+/** Names are the guest's, and a path of its making has no end. */
+function clip(why: string): string {
+  return why.length <= MAX_REASON ? why : `${why.slice(0, MAX_REASON).toWellFormed()}…`;
 }
 
-export async function removeState(state: HostPath): Promise<void> {
+/** Marks the state so that no reaper ever removes it. Throws HostError where the disk is full. */
+export async function preserve(file: HostPath, why: string): Promise<void> {
+  try {
+    await writeFile(file, `${why}\n`, { mode: 0o600 });
+  } catch (error) {
+    throw hostWriteError(error, file);
+  }
+}
+
+let removals = 0;
+
+/**
+ * Removes a state directory. Its name is given up first and its record stays in it: whatever cannot be removed is still
+ * found, and known for something that was to go.
+ */
+export async function removeState(state: string): Promise<void> {
+  const name = basename(state);
+  if (name.startsWith(GONE_PREFIX)) return removeTree(state);
+  const { pid, start_time } = readOwner();
+  removals += 1;
+  const gone = join(dirname(state), `${GONE_PREFIX}${name}.${removals}.${pid}.${start_time}`);
+  try {
+    await rename(state, gone);
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === "ENOENT") return;
+    if (code === "ENOSPC" || code === "EDQUOT") return removeInPlace(state);
+    throw hostWriteError(error, state);
+  }
+  await removeTree(gone);
+}
+
+/** Not even a name can be written: the guest's trees go first, and the record last. */
+async function removeInPlace(state: string): Promise<void> {
+  for (const tree of ["workspace", "home"]) await removeTree(join(state, tree));
   await removeTree(state);
 }
 
@@ -100,10 +139,12 @@ export async function closeRecord(
   keeper: RecordKeeper,
   options: CloseRecordOptions,
 ): Promise<void> {
+  if (!options.isAbandoned) await keeper.exitRecorded(options.clock);
   const why = options.isAbandoned ? undefined : await reasonToKeep(plan, keeper);
   if (why === undefined) return removeState(plan.paths.state);
-  await preserve(plan.paths.preserve, why);
-  await keeper.update({
+  // The record is tried even where the mark failed: the reason is reported in either case.
+  const marked = preserve(plan.paths.preserve, why);
+  const recorded = keeper.update({
     status: "ended",
     owner: null,
     run_dir: "",
@@ -112,6 +153,12 @@ export async function closeRecord(
     ended_at: isoTime(options.clock.now()),
     kept: why,
   });
+  await Promise.allSettled([marked, recorded]);
+  try {
+    await Promise.all([marked, recorded]);
+  } catch (error) {
+    throw hostWriteError(error, plan.paths.state);
+  }
 }
 
 async function reasonToKeep(plan: BottlePlan, keeper: RecordKeeper): Promise<string | undefined> {

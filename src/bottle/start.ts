@@ -2,6 +2,7 @@
 import type { Backend, BackendName } from "../backends/contract.ts";
 import { openBackend } from "../backends/registry.ts";
 import { systemClock } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
 import type { HostPath } from "../base/ids.ts";
 import { type Logger, silentLogger } from "../base/log.ts";
 import type { HomePaths } from "../base/paths.ts";
@@ -17,7 +18,7 @@ import type { EventHub } from "./events.ts";
 import { readFacts } from "./facts.ts";
 import { type GuestStdio, type LaunchPorts, launch } from "./launch.ts";
 import type { BottlePlan, Facts, StartOptions } from "./plan.ts";
-import { findLeftovers, findOrphanRuns, reap, removeOrphanRun } from "./reap.ts";
+import { findLeftovers, findOrphanRuns, isBeingRemoved, reap, removeOrphanRun } from "./reap.ts";
 import { requireTrust } from "./require-trust.ts";
 import { resolvePlan } from "./resolve-plan.ts";
 import { resolveSecrets, type SecretPorts } from "./secrets.ts";
@@ -122,17 +123,26 @@ export async function openBottle(plan: BottlePlan, options: OpenOptions): Promis
   return bottle;
 }
 
-/** Reaps the dead owners of this backend. A sweep that fails never stops a launch: `cleanup` says more. */
+/** Reaps the dead owners of this backend. What cannot be reaped never stops a launch nor the rest: `cleanup` says more. */
 async function sweep(plan: BottlePlan, ports: LaunchPorts): Promise<void> {
-  try {
-    const leftovers = await findLeftovers(plan.home);
-    for (const item of leftovers.filter(
-      ({ backend }) => backend === plan.backend || backend === "",
-    )) {
-      await reap(item, plan.home, ports, ports.backend);
+  const attempt = async (name: string, work: Promise<unknown>): Promise<void> => {
+    try {
+      await work;
+    } catch (error) {
+      ports.log.warn("sweep failed", { name, error: messageOf(error) });
     }
-    for (const directory of await findOrphanRuns(plan.home)) await removeOrphanRun(directory);
-  } catch (error) {
-    ports.log.warn("sweep failed", { error: String(error) });
-  }
+  };
+  const sweepLeftovers = async (): Promise<void> => {
+    for (const item of await findLeftovers(plan.home)) {
+      const isOurs = item.backend === plan.backend || item.backend === "";
+      if (isOurs && !isBeingRemoved(item.name))
+        await attempt(item.name, reap(item, plan.home, ports, ports.backend));
+    }
+  };
+  const sweepRuns = async (): Promise<void> => {
+    for (const directory of await findOrphanRuns(plan.home))
+      await attempt(directory, removeOrphanRun(directory));
+  };
+  await attempt("state", sweepLeftovers());
+  await attempt("run", sweepRuns());
 }

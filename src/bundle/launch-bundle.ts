@@ -6,7 +6,8 @@ import { closeSync, constants, openSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf, SidecarError, systemCode } from "../base/errors.ts";
 import { ignore } from "../base/log.ts";
-import { requireBinary } from "../process/find-binary.ts";
+import { coreLimitArgs } from "../process/core-limit.ts";
+import { findBinary, requireBinary } from "../process/find-binary.ts";
 import { BUNDLE_PROTOCOL_VERSION, type BundleOrder, type DaemonName } from "../protocol/bundle.ts";
 import { type BundleProcess, describeExit, openBundleProcess } from "./bundle-process.ts";
 import {
@@ -45,12 +46,18 @@ async function launchProcess(plan: BundlePlan, context: BundleContext): Promise<
 
 /** Looks at what the sandbox depends on. Throws HostError when bubblewrap is missing. */
 async function probeSandbox(context: BundleContext): Promise<SandboxFacts> {
-  const bwrapPath = await requireBinary("bwrap", context.ports.searchPath);
+  const { searchPath } = context.ports;
+  const [bwrapPath, prlimitPath] = await Promise.all([
+    requireBinary("bwrap", searchPath),
+    findBinary("prlimit", searchPath),
+  ]);
   const system = SYSTEM_DIRECTORIES.flatMap((path) => {
     const target = readTopLevel(path);
     return target === "missing" ? [] : [{ path, target }];
   });
-  return { bwrapPath, isRoot: process.getuid?.() === 0, system };
+  const limitArgs = prlimitPath === undefined ? [] : coreLimitArgs();
+  const coreLimit = limitArgs.length === 0 ? [] : [prlimitPath ?? "", ...limitArgs, "--"];
+  return { bwrapPath, coreLimit, isRoot: process.getuid?.() === 0, system };
 }
 
 /** Target of a link, undefined for a directory, or `missing`. */

@@ -65,6 +65,7 @@ describe("a bundle's plan", () => {
 describe("the sandbox", () => {
   const facts: SandboxFacts = {
     bwrapPath: "/usr/bin/bwrap",
+    coreLimit: [],
     isRoot: false,
     system: [
       { path: "/bin", target: "usr/bin" },

@@ -47,6 +47,8 @@ export const NODE_FLAGS = ["--disable-sigusr1", "--max-semi-space-size=4"] as co
 /** Facts of the machine that the command line depends on. */
 export interface SandboxFacts {
   readonly bwrapPath: string;
+  /** Program and arguments that set the core limit; none where that cannot be set. */
+  readonly coreLimit: readonly string[];
   readonly isRoot: boolean;
   /** Those of {@link SYSTEM_DIRECTORIES} that exist; `target` where it is a link. */
   readonly system: readonly { readonly path: string; readonly target: string | undefined }[];
@@ -55,6 +57,8 @@ export interface SandboxFacts {
 /** Renders argv of bubblewrap, with the bundle's own argv at its end. */
 export function renderSandbox(plan: BundlePlan, facts: SandboxFacts): readonly string[] {
   return [
+    // The bundle holds every secret: a crash of it must not be dumped.
+    ...facts.coreLimit,
     facts.bwrapPath,
     ...namespaces(facts),
     ...systemFiles(facts),

@@ -4,7 +4,8 @@
  */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { isatty, ReadStream } from "node:tty";
-import { CancelledError, systemCode, UsageError } from "../base/errors.ts";
+import { systemCode, UsageError } from "../base/errors.ts";
+import { HiddenLine } from "./hidden-line.ts";
 
 /** True when the operator can be asked: stdin and stderr are terminals. */
 export function hasTerminal(): boolean {
@@ -94,24 +95,17 @@ function openTerminal(): number {
     throw new UsageError(
       "usage.not-a-terminal",
       "an answer is needed, and no terminal is attached",
-      {
-        cause,
-      },
+      { hint: "add --yes, or run it on a terminal", cause },
     );
   }
 }
 
 async function readHidden(terminal: ReadStream): Promise<string> {
-  let text = "";
+  const line = new HiddenLine();
   for await (const chunk of terminal) {
-    for (const character of String(chunk)) {
-      if (character === "\u0003")
-        throw new CancelledError("stopped by SIGINT", { signal: "SIGINT" });
-      if (character === "\r" || character === "\n" || character === "\u0004") return text;
-      text = character === "\u007f" || character === "\b" ? text.slice(0, -1) : text + character;
-    }
+    if (line.push(String(chunk))) break;
   }
-  return text;
+  return line.text;
 }
 
 /** The stream reads through a descriptor of its own where it can, and closes ours where it cannot. */

@@ -2,12 +2,12 @@
  * `--detach`: the same owner in a session of its own, with logs in files. Plan and secrets travel over its stdin; it answers
  * on its stdout with one line once the agent runs, or with the failure.
  */
-import { mkdir } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { BugError, LaunchError } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
 import { LineSplitter } from "../base/lines.ts";
+import { makeDirectory } from "../base/make-directory.ts";
 import type { BottlePlan, Secrets } from "../index.ts";
 import { createExec } from "../process/spawn.ts";
 import type { CommandIo } from "./command.ts";
@@ -23,7 +23,20 @@ export interface DetachedStart {
 /** What it answers: exactly one line. */
 export type DetachedAnswer =
   | { readonly kind: "running"; readonly slug: string; readonly pid: number }
-  | { readonly kind: "failed"; readonly status: number; readonly text: string };
+  | {
+      readonly kind: "failed";
+      readonly status: number;
+      readonly text: string;
+      /** The failure as `--json` shows it. */
+      readonly error?: Record<string, unknown>;
+    };
+
+/** How a detached start is asked for. */
+export interface DetachOptions {
+  readonly eventsFile: string | undefined;
+  /** Answer with one line of JSON. */
+  readonly isJson: boolean;
+}
 
 /** Variables the detached owner keeps. */
 const OWNER_VARIABLES = [
@@ -39,9 +52,9 @@ export async function detach(
   plan: BottlePlan,
   secrets: Secrets,
   io: CommandIo,
-  eventsFile: string | undefined,
+  options: DetachOptions,
 ): Promise<number> {
-  await mkdir(plan.home.home, { recursive: true, mode: 0o700 });
+  makeDirectory(plan.home.home);
   const exec = createExec();
   const child = await exec.start([process.execPath, ownerEntry(), "__owner"], {
     env: ownerEnvironment(io),
@@ -56,14 +69,20 @@ export async function detach(
   const start = {
     plan,
     secrets: Object.fromEntries(values),
-    eventsFile,
+    eventsFile: options.eventsFile,
   } satisfies DetachedStart;
   child.stdin?.end(JSON.stringify(start));
   if (child.stdout === undefined) throw new BugError("the detached owner has no stdout");
   const answer = await readAnswer(child.stdout);
   if (answer.kind === "failed") {
-    io.output.error(answer.text);
-    return answer.status;
+    const { status, error } = answer;
+    if (options.isJson && error !== undefined) io.output.json({ error });
+    else io.output.error(answer.text);
+    return status;
+  }
+  if (options.isJson) {
+    io.output.json({ slug: answer.slug, pid: answer.pid });
+    return 0;
   }
   io.output.print(answer.slug);
   io.output.note(

@@ -1,7 +1,7 @@
 /** The environment, read once, here. No other file of ours reads it. */
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { UsageError } from "../base/errors.ts";
+import { systemCode, UsageError } from "../base/errors.ts";
 import { type HostPath, parseHostPath } from "../base/ids.ts";
 import { HOME_DIRECTORY, type HomePaths, homePaths } from "../base/paths.ts";
 
@@ -10,6 +10,8 @@ export interface CliEnv {
   readonly home: HomePaths;
   readonly userHome: HostPath;
   readonly cwd: HostPath;
+  /** The current directory was removed: `cwd` then names nothing. */
+  readonly isCwdGone: boolean;
   readonly backend: string | undefined;
   readonly isDryRun: boolean;
   /** Parts whose logs are mirrored to stderr; `1` means all. */
@@ -27,18 +29,40 @@ export function readEnv(all: NodeJS.ProcessEnv, isTerminal: boolean): CliEnv {
     throw new UsageError(
       "usage.invalid",
       `BOT_BOTTLE_HOME "${home}" is relative; an absolute path is expected`,
+      { hint: "set it to an absolute path, or unset it to use ~/.bot-bottle" },
     );
   }
   return {
     home: homePaths(parseHostPath(home)),
     userHome,
-    cwd: parseHostPath(process.cwd()),
+    ...readCwd(),
     backend: emptyAsUndefined(all["BOT_BOTTLE_BACKEND"]),
     isDryRun: all["BOT_BOTTLE_DRY_RUN"] === "1",
     debug: (all["BOT_BOTTLE_DEBUG"] ?? "").split(",").filter((part) => part !== ""),
     hasColor: isTerminal && all["NO_COLOR"] === undefined && all["TERM"] !== "dumb",
     all,
   };
+}
+
+/** A path that leads nowhere once the current directory was removed. */
+const GONE = "/proc/self/cwd";
+
+/** Most commands do not need it, so that it is gone is told by those that do. */
+function readCwd(): Pick<CliEnv, "cwd" | "isCwdGone"> {
+  try {
+    return { cwd: parseHostPath(process.cwd()), isCwdGone: false };
+  } catch (error) {
+    if (systemCode(error) !== "ENOENT") throw error;
+    return { cwd: parseHostPath(GONE), isCwdGone: true };
+  }
+}
+
+/** The error of a command that needs the current directory. */
+export function cwdGone(cause?: unknown): UsageError {
+  return new UsageError("usage.path", "the current directory is gone", {
+    hint: "change to one that exists",
+    cause,
+  });
 }
 
 /** BOT_BOTTLE_HOME as it is given, else the directory in the user's home. */

@@ -1,7 +1,7 @@
 /** `--events FILE`: steps and decisions as JSON lines. */
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync, writeFileSync } from "node:fs";
 import { isoTime, systemClock } from "../base/clock.ts";
-import { systemCode, UsageError } from "../base/errors.ts";
+import { messageOf, systemCode, UsageError } from "../base/errors.ts";
 import type { EventHub } from "../index.ts";
 
 export interface EventsFile extends AsyncDisposable {
@@ -9,15 +9,22 @@ export interface EventsFile extends AsyncDisposable {
   flush(): Promise<void>;
 }
 
-/** Opens the file for appending and follows the hub until it ends. Throws UsageError when it cannot be opened. */
+/**
+ * Opens the file for appending and follows the hub until it ends, or until a write fails: `note` is told so once, and nothing
+ * else suffers. Throws UsageError when it cannot be opened.
+ */
 export async function openEventsFile(
   path: string | undefined,
   events: EventHub,
+  note: (text: string) => void,
 ): Promise<EventsFile> {
   if (path === undefined)
     return { flush: () => Promise.resolve(), [Symbol.asyncDispose]: () => Promise.resolve() };
   const fd = openForAppend(path);
-  const following = follow(fd, events);
+  const following = follow(fd, events).catch((error: unknown) => {
+    const code = systemCode(error) ?? messageOf(error);
+    note(`bot-bottle: --events "${path}" ends here: it cannot be written (${code})`);
+  });
   return {
     flush: () => following,
     [Symbol.asyncDispose]: async () => {
@@ -35,13 +42,14 @@ function openForAppend(path: string): number {
     throw new UsageError(
       "usage.path",
       `--events "${path}" cannot be opened: ${systemCode(error) ?? "unknown"}`,
-      { cause: error },
+      { hint: "name a file in a directory that exists and that you may write", cause: error },
     );
   }
 }
 
 async function follow(fd: number, events: EventHub): Promise<void> {
   for await (const event of events.subscribe()) {
-    writeSync(fd, `${JSON.stringify({ time: isoTime(systemClock.now()), ...event })}\n`);
+    const line = { time: isoTime(systemClock.now()), ...event };
+    writeFileSync(fd, `${JSON.stringify(line)}\n`);
   }
 }

@@ -11,7 +11,8 @@ import {
   systemCode,
 } from "../base/errors.ts";
 import type { ExitStatus } from "../process/exec.ts";
-import { cleanText } from "./clean-text.ts";
+import { cleanLine, cleanText } from "./clean-text.ts";
+import { cwdGone } from "./env.ts";
 import type { Output } from "./output.ts";
 
 /** Status of a program that ended by a signal, as shells give it. */
@@ -40,6 +41,12 @@ export function notExecutableStatus(error: unknown): number | undefined {
   return code === "EACCES" || code === "ENOEXEC" ? 126 : undefined;
 }
 
+/** What is said of a program that ended so. */
+export function notExecutableText(program: string, status: number): string {
+  const why = status === 127 ? "was not found" : "cannot be executed";
+  return `bot-bottle: "${cleanLine(program)}" ${why} in the bottle`;
+}
+
 /** How a failure is told. */
 export interface FailureOptions {
   readonly isJson: boolean;
@@ -57,15 +64,23 @@ const SHOWN_DETAILS = ["stderr", "log", "warnings"] as const;
 export function reportFailure(thrown: unknown, output: Output, options: FailureOptions): number {
   const error = toBottleError(thrown);
   const status = failureStatus(error, options.passesStatus);
-  if (options.isJson) output.json({ error: describeError(error, status) });
+  // Where stdout itself is what failed, stderr is left.
+  if (options.isJson && !output.isClosed()) output.json({ error: describeError(error, status) });
   else output.error(renderError(error, output, options.isDebug));
   return status;
+}
+
+/** A failure as `--json` shows it. */
+export function describeFailure(thrown: unknown, passesStatus: boolean): Record<string, unknown> {
+  const error = toBottleError(thrown);
+  return describeError(error, failureStatus(error, passesStatus));
 }
 
 /** What the machine refuses is no bug of ours, even where nobody foresaw it; everything else is. */
 function toBottleError(thrown: unknown): BottleError {
   if (thrown instanceof BottleError) return thrown;
   const code = systemCode(thrown);
+  if (code === "ENOENT" && isAboutCwd(thrown)) return cwdGone(thrown);
   if (code === "ENOSPC" || code === "EDQUOT") {
     return new HostError("host.disk-full", `the disk is full: ${messageOf(thrown)}`, {
       hint: "free some space, then run bot-bottle cleanup",
@@ -79,6 +94,11 @@ function toBottleError(thrown: unknown): BottleError {
     });
   }
   return new BugError(messageOf(thrown), { cause: thrown });
+}
+
+/** A relative path was resolved in a directory that is gone. */
+function isAboutCwd(thrown: unknown): boolean {
+  return thrown instanceof Error && "syscall" in thrown && thrown.syscall === "uv_cwd";
 }
 
 function failureStatus(error: BottleError, passesStatus: boolean): number {

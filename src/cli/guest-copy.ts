@@ -12,7 +12,8 @@ import {
   parseGuestPath,
   parseHostPath,
 } from "../base/ids.ts";
-import { bottlePaths } from "../base/paths.ts";
+import { type BottlePaths, bottlePaths } from "../base/paths.ts";
+import { LeftOut } from "../base/left-out.ts";
 import { readTree } from "../base/read-tree.ts";
 import type { TreeItem } from "../base/tree.ts";
 import { writeTree } from "../base/write-tree.ts";
@@ -71,17 +72,32 @@ interface Place {
   readonly within: HostPath;
 }
 
+/** Where the host has what the guest has at a path; undefined for what lives in the guest alone. */
+async function placeOf(path: GuestPath, paths: BottlePaths): Promise<Place | undefined> {
+  const clean = posix.normalize(path).replace(/\/$/, "");
+  const inWorkspace = below(clean, GUEST_WORKSPACE);
+  if (inWorkspace !== undefined && (await isDirectory(paths.workspace))) {
+    return { host: hostPath(paths.workspace, inWorkspace), within: paths.workspace };
+  }
+  const inHome = below(clean, GUEST_HOME);
+  if (inHome === undefined) return undefined;
+  return { host: hostPath(paths.guestHome, inHome), within: paths.guestHome };
+}
+
+/** The host's path of what the guest has at `path`, for a message; undefined for what lives in the guest alone. */
+export async function hostPathOf(
+  path: GuestPath,
+  slug: string,
+  home: HomePaths,
+): Promise<HostPath | undefined> {
+  return (await placeOf(path, bottlePaths(home, parseBottleId(slug), home.run)))?.host;
+}
+
 function keptFiles(slug: string, home: HomePaths): GuestFiles {
   const paths = bottlePaths(home, parseBottleId(slug), home.run);
   const locate = async (path: GuestPath): Promise<Place> => {
-    const clean = posix.normalize(path).replace(/\/$/, "");
-    const inWorkspace = below(clean, GUEST_WORKSPACE);
-    if (inWorkspace !== undefined && (await isDirectory(paths.workspace))) {
-      return { host: hostPath(paths.workspace, inWorkspace), within: paths.workspace };
-    }
-    const inHome = below(clean, GUEST_HOME);
-    if (inHome !== undefined)
-      return { host: hostPath(paths.guestHome, inHome), within: paths.guestHome };
+    const place = await placeOf(path, paths);
+    if (place !== undefined) return place;
     throw new UsageError(
       "usage.path",
       `${path} is gone with the bottle: only ${GUEST_HOME} is kept`,
@@ -111,14 +127,18 @@ async function* readKept(
   const isWholeHome =
     posix.normalize(path).replace(/\/$/, "") === GUEST_HOME && (await isDirectory(workspace));
   const name = posix.basename(GUEST_WORKSPACE);
-  for await (const item of readTree(host, { within })) {
+  const leftOut = new LeftOut();
+  for await (const item of leftOut.hold(readTree(host, { within }))) {
     const isCovered = item.entry.path === name || item.entry.path.startsWith(`${name}/`);
     if (!isWholeHome || !isCovered) yield item;
   }
-  if (!isWholeHome) return;
-  for await (const { entry, content } of readTree(workspace, { within: workspace })) {
-    yield { entry: { ...entry, path: posix.join(name, entry.path).replace(/\/$/, "") }, content };
+  if (isWholeHome) {
+    const covering = leftOut.hold(readTree(workspace, { within: workspace }));
+    for await (const { entry, content } of covering) {
+      yield { entry: { ...entry, path: posix.join(name, entry.path).replace(/\/$/, "") }, content };
+    }
   }
+  leftOut.check();
 }
 
 /** The rest of a path below `top`, "" for `top` itself; undefined when it lies elsewhere. */

@@ -1,6 +1,6 @@
 /** Results to stdout, progress and notes to stderr. The only file that writes text to either; `exec` passes a program's bytes. */
 import { writeSync } from "node:fs";
-import { systemCode } from "../base/errors.ts";
+import { HostError, systemCode } from "../base/errors.ts";
 
 /** Where a command's text goes. */
 export interface Output {
@@ -51,7 +51,7 @@ export function createPalette(isOn: boolean): Palette {
 /** Descriptors whose reader is gone. */
 type Gone = Set<number>;
 
-/** Writes all bytes, waiting where the other side is slow; a closed pipe ends our output silently. */
+/** Writes all bytes, waiting where the other side is slow; a closed pipe ends our output silently. Throws HostError for stdout. */
 function writeAll(fd: number, bytes: Uint8Array, gone: Gone): void {
   let rest = bytes;
   while (rest.length > 0 && !gone.has(fd)) {
@@ -59,11 +59,24 @@ function writeAll(fd: number, bytes: Uint8Array, gone: Gone): void {
       rest = rest.subarray(writeSync(fd, rest));
     } catch (error) {
       const code = systemCode(error);
-      if (code === "EPIPE") gone.add(fd);
-      else if (code === "EAGAIN") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
-      else throw error;
+      if (code === "EAGAIN") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+      else {
+        // Once: how it is told must not fail the same way.
+        gone.add(fd);
+        if (code !== "EPIPE" && fd === 1) throw stdoutError(error);
+      }
     }
   }
+}
+
+function stdoutError(cause: unknown): HostError {
+  const code = systemCode(cause);
+  const isFull = code === "ENOSPC" || code === "EDQUOT";
+  return new HostError(
+    isFull ? "host.disk-full" : "host.unwritable",
+    `cannot write to stdout: ${isFull ? "the disk is full" : (code ?? "unknown")}`,
+    { hint: "check where stdout goes", cause },
+  );
 }
 
 /** JSON leaves C1 controls and direction marks as they are, and some terminals act on them. */

@@ -1,12 +1,14 @@
 /** The owner's log: JSON lines in the bottle's log directory, once that exists, and mirrored to stderr on request. */
-import { closeSync, constants, openSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { systemCode } from "../base/errors.ts";
 import { createLogger, type Logger } from "../base/log.ts";
 import type { BottlePlan } from "../index.ts";
+import { MAX_LOG_BYTES } from "./agent-log.ts";
 
 /** Lines kept until the log directory exists. */
 const MAX_EARLY_LINES = 200;
+const LAST_LINE = `${JSON.stringify({ level: 40, msg: "the log is full, and what follows is not in it" })}\n`;
 
 /** Opens lazily: the directory belongs to the launch, and a failed launch leaves none. */
 export function openOwnerLog(plan: BottlePlan, debug: readonly string[]): Logger {
@@ -29,7 +31,9 @@ function appendAll(file: string, lines: readonly string[]): boolean {
       0o600,
     );
     try {
-      writeSync(fd, lines.join(""));
+      const text = lines.join("");
+      const room = MAX_LOG_BYTES - fstatSync(fd).size;
+      if (room > 0) writeSync(fd, text.length < room ? text : `${text}${LAST_LINE}`);
     } finally {
       closeSync(fd);
     }

@@ -1,9 +1,10 @@
 /** Writes a first bottle and agent under the operator's home. Nothing is written when one of the files is in the way. */
 import { constants } from "node:fs";
-import { access, mkdir, rename, unlink, writeFile } from "node:fs/promises";
+import { access, rename, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { HostError, systemCode, UsageError } from "../base/errors.ts";
+import { BottleError, HostError, systemCode, UsageError } from "../base/errors.ts";
 import { ignore } from "../base/log.ts";
+import { makeDirectory } from "../base/make-directory.ts";
 import type { HomePaths, Preset } from "../index.ts";
 
 /** Where a preset was written. */
@@ -47,7 +48,7 @@ async function refuseExisting(file: string): Promise<void> {
 
 /** Beside it and renamed, so that nobody reads half a file. */
 async function writeWhole(file: string, text: string): Promise<void> {
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  makeDirectory(dirname(file));
   const temporary = `${file}.${process.pid}.new`;
   try {
     await writeFile(temporary, text, { mode: 0o600, flag: "wx" });
@@ -60,10 +61,15 @@ async function writeWhole(file: string, text: string): Promise<void> {
 
 function writeError(error: unknown, home: HomePaths): unknown {
   const code = systemCode(error);
-  if (error instanceof UsageError || code === undefined) return error;
-  return new HostError(
-    code === "ENOSPC" ? "host.disk-full" : "host.unwritable",
-    `cannot write below ${home.home}: ${code}`,
-    { hint: "check its owner and mode, or set BOT_BOTTLE_HOME", cause: error },
-  );
+  if (error instanceof BottleError || code === undefined) return error;
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new HostError("host.disk-full", `cannot write below ${home.home}: the disk is full`, {
+      hint: "free some space, or set BOT_BOTTLE_HOME to a directory on another disk",
+      cause: error,
+    });
+  }
+  return new HostError("host.unwritable", `cannot write below ${home.home}: ${code}`, {
+    hint: "check its owner and mode, or set BOT_BOTTLE_HOME",
+    cause: error,
+  });
 }

@@ -1,19 +1,22 @@
 /** Owns one bottle for the life of its agent: launch, session, signals, teardown, and what to say at the end. */
-import { closeSync, writeSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { HostError } from "../base/errors.ts";
 import type { Bottle, BottlePlan, CloseReport, Secrets, Session } from "../index.ts";
 import { EventHub, openBottle, openOwner } from "../index.ts";
 import type { ExitStatus } from "../process/exec.ts";
 import { createKillSet, installKillSet } from "../process/kill-set.ts";
 import { createExec } from "../process/spawn.ts";
 import { openSafeStdio, type SafeStdio, type SafeStdioOptions } from "../process/stdio-relay.ts";
+import { openAgentLog } from "./agent-log.ts";
+import { cleanLine } from "./clean-text.ts";
 import type { CommandIo } from "./command.ts";
 import { openEventsFile } from "./events-file.ts";
-import { notExecutableStatus, signalStatus, statusOf } from "./exit.ts";
+import { notExecutableStatus, notExecutableText, signalStatus, statusOf } from "./exit.ts";
 import { openOwnerLog } from "./owner-log.ts";
 import { followProgress } from "./progress.ts";
+import { guardTerminal } from "./terminal-guard.ts";
 
 export interface RunOptions {
   readonly io: CommandIo;
@@ -40,7 +43,11 @@ export async function runBottle(
   const events = new EventHub();
   const log = openOwnerLog(plan, io.env.debug);
   const exec = createExec({ log, killSet });
-  await using eventsFile = await openEventsFile(options.eventsFile, events);
+  const isShared = plan.guest.terminal === "shared";
+  await using terminal = guardTerminal({ isShared, exec, log });
+  await using eventsFile = await openEventsFile(options.eventsFile, events, (text) =>
+    io.output.note(text),
+  );
   const following = followProgress(events, io.output);
   try {
     // A bottle without a watcher never sees our descriptors.
@@ -59,10 +66,12 @@ export async function runBottle(
       events,
       ...(io.onStep === undefined ? {} : { onStep: io.onStep }),
     });
+    await terminal.isReady;
     const outcome = await ownBottle(bottle, options);
     const report = await bottle.close("the agent ended");
     // Only now: the guest's first process held the pipes, too.
     await (await relays.stdio).finish();
+    await terminal.restore();
     await eventsFile.flush();
     sayEnd(plan, report, io);
     if (outcome.kind === "fault") throw outcome.error;
@@ -113,22 +122,24 @@ async function ownBottle(bottle: Bottle, options: RunOptions): Promise<Outcome> 
     const status = notExecutableStatus(error);
     await bottle.close("the agent did not start");
     if (status === undefined) return { kind: "fault", error };
-    io.output.error(`bot-bottle: ${error instanceof Error ? error.message : String(error)}`);
+    const { agent, agentName } = bottle.plan;
+    io.output.error(notExecutableText(agent.argv[0] ?? "", status));
+    io.output.error(
+      `hint: see what is there: bot-bottle start ${agentName} --headless -- ls /usr/local/bin /usr/bin`,
+    );
     return { kind: "status", status };
   }
 }
 
 async function startAgent(bottle: Bottle, openLog: RunOptions["openLog"]): Promise<Session> {
   if (openLog === undefined) return bottle.execAgent();
-  const fd = openLog(bottle);
+  const log = openAgentLog(openLog(bottle));
   const session = await bottle.execAgent({ stdio: "pipe" });
   session.stdin?.end();
   for (const stream of [session.stdout, session.stderr])
-    stream?.on("data", (chunk: Uint8Array) => writeSync(fd, chunk));
-  void session.exited.then(
-    () => closeSync(fd),
-    () => closeSync(fd),
-  );
+    stream?.on("data", (chunk: Uint8Array) => log.write(chunk));
+  const close = (): void => log.close();
+  void session.exited.then(close, close);
   return session;
 }
 
@@ -200,12 +211,14 @@ function forwardSignals(
 
 function sayEnd(plan: BottlePlan, report: CloseReport, { output }: CommandIo): void {
   const { color } = output;
-  for (const failure of report.failures)
-    output.note(color.yellow(`bot-bottle: left over: ${failure.label}; run bot-bottle cleanup`));
+  for (const { label, error } of report.failures) {
+    const why = error instanceof HostError ? ` (${cleanLine(error.message)})` : "";
+    output.note(color.yellow(`bot-bottle: left over: ${label}${why}; run bot-bottle cleanup`));
+  }
   if (report.auditHead !== undefined)
     output.note(color.dim(`bot-bottle: audit log ends at ${report.auditHead}`));
   if (report.kept === undefined) return;
-  output.note(`bot-bottle: work kept: ${report.kept}`);
+  output.note(`bot-bottle: work kept: ${cleanLine(report.kept)}`);
   const from = plan.workspace === undefined ? plan.guest.guestHome : plan.workspace.guestPath;
   output.note(`  bot-bottle cp ${plan.id}:${from} ./${plan.id}`);
 }

@@ -13,6 +13,14 @@ describe("matchSlug", () => {
     expect(matchSlug(text, NAMES)).toBe(expected);
   });
 
+  it.each([
+    ["claude", "claude-zzzzz", ["claude-zzzzz"]],
+    ["codex", "codex", ["codex-2"]],
+    ["claude-a", "claude-a1b2c", ["codex-2"]],
+  ])("%j means %j where %j are preferred", (text, expected, preferred) => {
+    expect(matchSlug(text, NAMES, preferred)).toBe(expected);
+  });
+
   it("says which ones a beginning fits", () => {
     const fault = expect.objectContaining({
       code: "usage.ambiguous-bottle",

@@ -3,10 +3,16 @@ import { UsageError } from "../base/errors.ts";
 import { type HomePaths, type ListedBottle, listBottles } from "../index.ts";
 import { nearest } from "./nearest.ts";
 
-/** The name that `text` means. Throws UsageError `usage.unknown-bottle` or `usage.ambiguous-bottle`. */
-export function matchSlug(text: string, names: readonly string[]): string {
+/** The name that `text` means; a beginning means one of `preferred` before the others. Throws UsageError `usage.unknown-bottle` or `usage.ambiguous-bottle`. */
+export function matchSlug(
+  text: string,
+  names: readonly string[],
+  preferred: readonly string[] = [],
+): string {
   if (names.includes(text)) return text;
-  const matches = text === "" ? [] : names.filter((name) => name.startsWith(text));
+  const all = text === "" ? [] : names.filter((name) => name.startsWith(text));
+  const first = all.filter((name) => preferred.includes(name));
+  const matches = first.length > 0 ? first : all;
   const [only] = matches;
   if (only !== undefined && matches.length === 1) return only;
   if (only !== undefined) {
@@ -26,22 +32,44 @@ export function matchSlug(text: string, names: readonly string[]): string {
   );
 }
 
+/** Which bottles a beginning of a name means first. */
+export interface FindOptions {
+  /** Those that run, before kept ones with the same beginning. */
+  readonly prefersActive: boolean;
+}
+
+/** The names of the bottles that run or are about to. */
+export function activeNames(bottles: readonly ListedBottle[]): readonly string[] {
+  return bottles
+    .filter(({ status }) => status === "running" || status === "launching")
+    .map(({ slug }) => slug);
+}
+
 /** The bottle that `text` means, running or not. Throws UsageError. */
-export async function findBottle(home: HomePaths, text: string): Promise<ListedBottle> {
-  return requireFound(text, await listBottles(home));
+export async function findBottle(
+  home: HomePaths,
+  text: string,
+  { prefersActive }: FindOptions,
+): Promise<ListedBottle> {
+  const bottles = await listBottles(home);
+  return requireFound(text, bottles, prefersActive ? activeNames(bottles) : []);
 }
 
 /** The one of `bottles` that `text` means. Throws UsageError. */
-export function requireFound(text: string, bottles: readonly ListedBottle[]): ListedBottle {
+export function requireFound(
+  text: string,
+  bottles: readonly ListedBottle[],
+  preferred: readonly string[] = [],
+): ListedBottle {
   const names = bottles.map((bottle) => bottle.slug);
-  const found = bottles[names.indexOf(matchSlug(text, names))];
+  const found = bottles[names.indexOf(matchSlug(text, names, preferred))];
   if (found !== undefined) return found;
   throw new UsageError("usage.unknown-bottle", `no bottle is called "${text}"`);
 }
 
 /** The running bottle that `text` means. Throws UsageError. */
 export async function findRunning(home: HomePaths, text: string): Promise<ListedBottle> {
-  const bottle = await findBottle(home, text);
+  const bottle = await findBottle(home, text, { prefersActive: true });
   requireRunning(bottle);
   return bottle;
 }

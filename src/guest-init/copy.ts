@@ -2,6 +2,7 @@
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { messageOf, systemCode } from "../base/errors.ts";
+import { isLeftOut, LeftOut } from "../base/left-out.ts";
 import { readTree } from "../base/read-tree.ts";
 import type { TreeItem } from "../base/tree.ts";
 import { writeTree } from "../base/write-tree.ts";
@@ -25,14 +26,16 @@ export function copyOut(channel: Channel<GuestReport>, root: string): ChannelHan
   const stop = new AbortController();
   void report(channel, async () => {
     let entries = 0;
+    const leftOut = new LeftOut();
     const counted = async function* (): AsyncGenerator<TreeItem> {
-      for await (const item of readTree(root)) {
+      for await (const item of leftOut.hold(readTree(root))) {
         entries += 1;
         yield item;
       }
     };
     const bytes = Readable.from(encodeArchive(counted()), { highWaterMark: 1 });
     await pipeline(bytes, channel.writable("stdout"), { signal: stop.signal });
+    leftOut.check();
     return entries;
   });
   return { onMessage: () => stop.abort() };
@@ -52,7 +55,7 @@ async function report(channel: Channel<GuestReport>, copy: () => Promise<number>
 export function failure(error: unknown): GuestReport {
   return {
     kind: "failed",
-    code: systemCode(error) ?? "failed",
+    code: isLeftOut(error) ? String(error.details["code"]) : (systemCode(error) ?? "failed"),
     message: messageOf(error).slice(0, MAX_MESSAGE),
   };
 }

@@ -1,5 +1,6 @@
 /** Finds the names of agents and bottles without reading a file, so that one broken file does not block the others. */
 import { dirname, join } from "node:path";
+import { ManifestError, systemCode } from "../base/errors.ts";
 import type { HomePaths } from "../base/paths.ts";
 import { isName } from "./names.ts";
 import { listNames, resolveLinks } from "./read.ts";
@@ -38,13 +39,10 @@ export async function listManifest(
   cwd: string,
   userHome: string = dirname(home.home),
 ): Promise<ManifestIndex> {
-  const repository = join(cwd, REPOSITORY_DIRECTORY);
-  const isOwn = await isSame(repository, home.home);
-  const [bottles, homeAgents, guests, guestBottles] = await Promise.all([
+  const [bottles, homeAgents, guests] = await Promise.all([
     scan(home.bottles, "home"),
     scan(home.agents, "home"),
-    isOwn ? scanned() : scan(join(repository, "agents"), "repository"),
-    isOwn ? undefined : listNames(join(repository, "bottles")),
+    scanRepository(cwd, home, userHome),
   ]);
   const own = new Map(homeAgents.entries.map((it) => [it.name, it]));
   const shadowed = guests.entries.filter((it) => own.has(it.name));
@@ -55,11 +53,7 @@ export async function listManifest(
     ...shadowed.map(
       (it) => `${it.file} is ignored: your own agent ${it.name} wins over the repository's`,
     ),
-    ...(guestBottles === undefined
-      ? []
-      : [`${join(repository, "bottles")} is ignored: bottles come only from ${home.bottles}`]),
     ...(await legacy(userHome, !bottles.isThere && !homeAgents.isThere)),
-    ...(userHome === cwd ? [] : await legacy(cwd, !guests.isThere)),
   ];
   const agents = [...homeAgents.entries, ...guests.entries.filter((it) => !own.has(it.name))];
   return { agents: agents.sort(byName), bottles: bottles.entries, warnings, repository: cwd };
@@ -75,6 +69,29 @@ interface Scanned {
 
 function scanned(): Scanned {
   return { isThere: false, entries: [], warnings: [] };
+}
+
+/** What may not be read there is only not used: the operator may stand in a directory of somebody else. */
+async function scanRepository(cwd: string, home: HomePaths, userHome: string): Promise<Scanned> {
+  const repository = join(cwd, REPOSITORY_DIRECTORY);
+  try {
+    const isOwn = await isSame(repository, home.home);
+    const agents = isOwn ? scanned() : await scan(join(repository, "agents"), "repository");
+    const bottles = isOwn ? undefined : await listNames(join(repository, "bottles"));
+    const ignored = `${join(repository, "bottles")} is ignored: bottles come only from ${home.bottles}`;
+    return {
+      ...agents,
+      warnings: [
+        ...agents.warnings,
+        ...(bottles === undefined ? [] : [ignored]),
+        ...(userHome === cwd ? [] : await legacy(cwd, !agents.isThere)),
+      ],
+    };
+  } catch (error) {
+    const code = error instanceof ManifestError ? systemCode(error.cause) : undefined;
+    if (code !== "EACCES" && code !== "EPERM") throw error;
+    return { ...scanned(), warnings: [`${repository} is ignored: it may not be read (${code})`] };
+  }
 }
 
 /** Names that differ only in case are rivals: on some file systems they are one file, so neither may silently win. */

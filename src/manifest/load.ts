@@ -107,14 +107,13 @@ function selectBottles(
   if (index.bottles.some((it) => it.name === bottle)) {
     return [find(index.bottles, bottle, wanted).name];
   }
-  throw missingBottle(parsed, bottle, unknown(bottle, index.bottles, wanted));
+  throw missingBottle(parsed, unknown(bottle, index.bottles, wanted));
 }
 
-function missingBottle(parsed: ParsedAgent, bottle: string, error: ManifestError): ManifestError {
+function missingBottle(parsed: ParsedAgent, error: ManifestError): ManifestError {
   const at = parsed.bottleFrom;
   const hint = `edit ${at.file}:${at.line}`;
-  const message = `bottle is ${quote(bottle)}, which is not a bottle`;
-  const issue: Issue = { ...at, path: "bottle", message, hint };
+  const issue: Issue = { ...at, path: "bottle", message: error.message, hint };
   const text = `${at.file}:${at.line}:${at.column}: ${error.message}`;
   return new ManifestError("manifest.unknown-bottle", text, {
     hint,

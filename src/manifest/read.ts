@@ -4,9 +4,10 @@
  */
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, realpath, rename } from "node:fs/promises";
+import { type FileHandle, open, readdir, realpath, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ManifestError, messageOf, systemCode } from "../base/errors.ts";
+import { makeDirectory } from "../base/make-directory.ts";
 import type { HomePaths } from "../base/paths.ts";
 import { contains } from "./host-paths.ts";
 import { MAX_FILE_BYTES } from "./source.ts";
@@ -114,7 +115,7 @@ export async function readConfirmations(home: HomePaths): Promise<readonly Confi
 export async function saveConfirmation(home: HomePaths, confirmation: Confirmation): Promise<void> {
   const file = confirmedFile(home);
   const text = renderConfirmations([...(await readConfirmations(home)), confirmation]);
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  makeDirectory(dirname(file));
   await writeWhole(file, text);
 }
 

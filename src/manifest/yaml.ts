@@ -3,7 +3,17 @@
  * and directives are refused, duplicate keys are faults, and depth and size are bounded. The parser's own messages are not
  * used, because they may quote the text.
  */
-import { isAlias, isMap, isScalar, isSeq, type Node, parseDocument, type YAMLMap } from "yaml";
+import {
+  isAlias,
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  type Node,
+  parseDocument,
+  type YAMLError,
+  type YAMLMap,
+} from "yaml";
 import type { Fault, FaultPath } from "./issues.ts";
 
 /** Deepest nesting; the schema needs nine levels. */
@@ -75,10 +85,9 @@ export function parseYaml(text: string): YamlResult {
     logLevel: "silent",
   });
   const problems = [...document.errors, ...document.warnings];
-  const syntax = problems.slice(0, MAX_SYNTAX_FAULTS).map((problem) => ({
-    offset: problem.pos[0],
-    message: SYNTAX[problem.code] ?? "this is not YAML; a key followed by a colon is expected",
-  }));
+  const syntax = withoutRepeats(
+    problems.map((problem) => syntaxFault(problem, text, document.contents)),
+  ).slice(0, MAX_SYNTAX_FAULTS);
   if (syntax.length > 0) return { tree: undefined, faults: [], syntax };
   const walk: Walk = { places: new Map([["[]", { key: 0, value: 0 }]]), faults: [] };
   const value = document.contents === null ? {} : readNode(document.contents, [], walk);
@@ -87,6 +96,48 @@ export function parseYaml(text: string): YamlResult {
     faults: walk.faults,
     syntax,
   };
+}
+
+type SyntaxFault = YamlResult["syntax"][number] & { readonly isUnclosed: boolean };
+
+/** What never closed is found where the next thing begins; its own place is the one to edit. */
+function syntaxFault(problem: YAMLError, text: string, root: Node | null): SyntaxFault {
+  const [offset] = problem.pos;
+  // The parser has no code of its own for it.
+  const isFlow = problem.code === "BAD_INDENT" && problem.message.startsWith("Flow ");
+  const open = isFlow && root !== null ? lastUnclosed(root, offset, text) : undefined;
+  if (open !== undefined) {
+    const bracket = text[open] ?? "";
+    const end = bracket === "{" ? "}" : "]";
+    return {
+      offset: open,
+      message: `a "${bracket}" is not closed; "${end}" is expected`,
+      isUnclosed: true,
+    };
+  }
+  const message = SYNTAX[problem.code] ?? "this is not YAML; a key followed by a colon is expected";
+  return { offset, message, isUnclosed: false };
+}
+
+/** One bracket that is open leaves those around it open, too: the first is told. */
+function withoutRepeats(faults: readonly SyntaxFault[]): YamlResult["syntax"] {
+  const first = faults.findIndex((fault) => fault.isUnclosed);
+  return faults
+    .filter((fault, index) => !fault.isUnclosed || index === first)
+    .map(({ offset, message }) => ({ offset, message }));
+}
+
+/** Offset of the last bracket before `limit` that has no end. */
+function lastUnclosed(node: Node, limit: number, text: string): number | undefined {
+  if (!isMap(node) && !isSeq(node)) return undefined;
+  const children = node.items.flatMap((item) => (isPair(item) ? [item.key, item.value] : [item]));
+  for (const child of children.reverse()) {
+    const found = isNode(child) ? lastUnclosed(child, limit, text) : undefined;
+    if (found !== undefined) return found;
+  }
+  const [start, end] = node.range ?? [limit, limit];
+  const isClosed = end > start + 1 && text[end - 1] === (text[start] === "{" ? "}" : "]");
+  return node.flow === true && start < limit && !isClosed ? start : undefined;
 }
 
 function locate(walk: Walk, path: FaultPath, at: "key" | "value"): number {

@@ -20,7 +20,8 @@ export const RELAY_IDLE_MS = 2_000;
 
 /** Descriptors that a guest may inherit. Disposing stops the relays at once and drops what is under way. */
 export interface SafeStdio extends AsyncDisposable {
-  readonly stdio: readonly [StdioEntry, StdioEntry, StdioEntry];
+  /** To be passed on as it is: a copy does not count as safe. */
+  readonly stdio: StdioTuple;
   /** One of the three is a terminal. */
   readonly hasTerminal: boolean;
   /**
@@ -137,13 +138,22 @@ function isHarmless({ ourFd, info }: { readonly ourFd: number; readonly info: St
   return isatty(ourFd) || info.rdev === statSync("/dev/null").rdev;
 }
 
+/** A guest's descriptors 0-2. */
+type StdioTuple = readonly [StdioEntry, StdioEntry, StdioEntry];
+
+/** What {@link openSafeStdio} gave out and nobody has finished or disposed: a closed descriptor's number comes back for something else. */
+const openTuples = new WeakSet<StdioTuple>();
+
 /**
- * True for a descriptor that a guest may inherit: a terminal, /dev/null, or a pipe, which is taken for one of
- * {@link openSafeStdio}. A file, directory, socket or other device of the host never is.
+ * True for descriptors that a guest may inherit: the very tuple of a {@link SafeStdio} that is still open, or one whose descriptors
+ * of ours are all terminals or /dev/null. No look at a descriptor can tell a pipe of ours from one of the operator's.
  */
-export function isSafeDescriptor(fd: number): boolean {
-  const info = fstatSync(fd);
-  return info.isFIFO() || isHarmless({ ourFd: fd, info });
+export function isSafeStdio(stdio: StdioTuple): boolean {
+  if (openTuples.has(stdio)) return true;
+  return stdio.every((entry, guestFd) => {
+    const ourFd = entry === "inherit" ? guestFd : entry;
+    return typeof ourFd !== "number" || isHarmless({ ourFd, info: fstatSync(ourFd) });
+  });
 }
 
 async function finish(pipes: readonly Pipe[], pumps: readonly Pump[], clock: Clock): Promise<void> {

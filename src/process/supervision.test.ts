@@ -5,7 +5,6 @@ import { coverInherited } from "./descriptors.ts";
 import { isAlive, killIfSame, parseStartTime } from "./identity.ts";
 import { createKillSet, installKillSet, type KillSet } from "./kill-set.ts";
 import { quoteShell } from "./quote-shell.ts";
-import { ENDING_SIGNALS, onSignals } from "./signals.ts";
 import { StderrTail } from "./stderr-tail.ts";
 import { climbKillLadder, settlesWithin } from "./terminate.ts";
 
@@ -73,32 +72,12 @@ describe("settlesWithin", () => {
   });
 });
 
-describe("signals and the kill set", () => {
+describe("the kill set", () => {
   function counting(): KillSet & { count: number } {
     const set = { count: 0, add: () => undefined, remove: () => undefined, killAll: () => {} };
     set.killAll = () => void (set.count += 1);
     return set;
   }
-
-  it("asks once, then kills, then listens no more", () => {
-    const source = new EventEmitter();
-    const killSet = counting();
-    const seen: string[] = [];
-    onSignals({ killSet, source, onFirst: (signal) => seen.push(signal) });
-    source.emit("SIGHUP", "SIGHUP");
-    expect([seen, killSet.count]).toEqual([["SIGHUP"], 0]);
-    source.emit("SIGINT", "SIGINT");
-    expect([seen, killSet.count]).toEqual([["SIGHUP"], 1]);
-    expect(source.eventNames()).toEqual([]);
-  });
-
-  it("lets go when disposed", () => {
-    const source = new EventEmitter();
-    const listening = onSignals({ killSet: counting(), source, onFirst: () => undefined });
-    expect(source.eventNames()).toEqual([...ENDING_SIGNALS]);
-    listening[Symbol.dispose]();
-    expect(source.eventNames()).toEqual([]);
-  });
 
   it("kills at exit while installed", () => {
     const source = new EventEmitter();

@@ -2,13 +2,14 @@
  * The record of a bottle, `state/<slug>/metadata.json`: the only thing a reaper, `list` and a later resume know of it. Field
  * names are the earlier system's; ours are added. Read tolerantly (missing keys get defaults), written whole by rename.
  */
-import { closeSync, mkdirSync, openSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
 import { ProtocolError, systemCode } from "../base/errors.ts";
 import { type BottleId, parseBottleId } from "../base/ids.ts";
 import { parseJson } from "../base/json.ts";
+import { makeDirectory } from "../base/make-directory.ts";
 
 /** Largest record that is read; ours are about 2 KiB. */
 export const MAX_RECORD_BYTES: number = 256 * 1024;
@@ -103,7 +104,7 @@ let writes = 0;
  * promises: every resource of a launch waits for its line here, and five turns of the event loop take ten times the writing.
  */
 export function writeRecord(stateDir: string, record: BottleRecord): void {
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  makeDirectory(stateDir);
   writes += 1;
   const temporary = join(stateDir, `.${RECORD_FILE}.${process.pid}.${writes}`);
   const fd = openSync(temporary, "wx", 0o600);

@@ -65,7 +65,7 @@ describe("claude", () => {
 
   it("ignores the MCP servers of a repository", () => {
     const plan = claude.describe(input());
-    for (const argv of [plan.interactiveArgv, plan.headlessArgv("x"), plan.resumeArgv]) {
+    for (const argv of [plan.interactiveArgv, plan.headlessArgv("x") ?? [], plan.resumeArgv]) {
       expect(argv).toContain("--strict-mcp-config");
       expect(argv).not.toContain("--mcp-config");
     }
@@ -90,7 +90,7 @@ describe("claude", () => {
   });
 
   it("never reads a prompt as a flag", () => {
-    const argv = claude.describe(input()).headlessArgv("--version");
+    const argv = claude.describe(input()).headlessArgv("--version") ?? [];
     expect(argv.slice(-3)).toEqual(["-p", "--", "--version"]);
   });
 

@@ -3,7 +3,7 @@ import type { Provider, ProviderInput, ProviderPlan } from "./provider.ts";
 import { argvSetting, flagSetting, refuseUnknownSettings } from "./settings.ts";
 
 /** Variable that names the file of the agent's system prompt, set when there is one. */
-export const PROMPT_FILE_VARIABLE = "BOT_BOTTLE_PROMPT_FILE";
+const PROMPT_FILE_VARIABLE = "BOT_BOTTLE_PROMPT_FILE";
 
 /** A command of the operator's choice. */
 export const command: Provider = {
@@ -27,7 +27,11 @@ function describe(input: ProviderInput): ProviderPlan {
     files: [],
     routes: [],
     interactiveArgv: argv,
-    headlessArgv: (prompt) => (takesPrompt && prompt !== "" ? [...argv, prompt] : argv),
+    // Dropped without a word, a prompt would leave its author waiting for work that nobody does.
+    headlessArgv: (prompt) => {
+      if (!takesPrompt) return undefined;
+      return prompt === "" ? argv : [...argv, prompt];
+    },
     resumeArgv: argv,
   };
 }

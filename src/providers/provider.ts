@@ -48,7 +48,7 @@ export interface ProviderPlan {
   /** argv for an interactive session; argv[0] is the program's name or guest path. */
   readonly interactiveArgv: readonly string[];
   /** argv for a headless run of `prompt`; undefined when the provider has its own argv and takes no prompt. */
-  headlessArgv(prompt: string): readonly string[];
+  headlessArgv(prompt: string): readonly string[] | undefined;
   /** argv that goes on with the newest session of the workdir, for `attach` and `resume`. */
   readonly resumeArgv: readonly string[];
 }

@@ -4,14 +4,6 @@ import type { Secrets } from "../base/secret.ts";
 import type { AuditEvent } from "../protocol/audit.ts";
 import type { DaemonName } from "../protocol/bundle.ts";
 
-/** Ports the guest dials, kept from the earlier system. */
-export const DAEMON_PORTS: Readonly<Record<DaemonName, number>> = {
-  egress: 9099,
-  pipelock: 8888,
-  "git-gate": 9420,
-  supervise: 9100,
-};
-
 export interface Health {
   readonly isHealthy: boolean;
   readonly detail: string;

@@ -19,7 +19,7 @@ import type {
   SessionOptions,
 } from "../backends/contract.ts";
 import { readHostTree, writeHostTree } from "../backends/shared/archive.ts";
-import { HostError, LaunchError, messageOf } from "../base/errors.ts";
+import { BottleError, HostError, LaunchError, messageOf } from "../base/errors.ts";
 import { type GuestPath, type HostPath, parseHostPath } from "../base/ids.ts";
 import type { Child, ExitStatus, StdioEntry } from "../process/exec.ts";
 import { killIfSame, readStartTime } from "../process/identity.ts";
@@ -132,7 +132,7 @@ class FakeGuest implements Guest {
       throw new LaunchError(
         "launch.copy",
         `copy of ${root} from the guest failed: ${messageOf(cause)}`,
-        { cause },
+        { cause, details: cause instanceof BottleError ? cause.details : {} },
       );
     }
   }

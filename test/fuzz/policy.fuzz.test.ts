@@ -212,6 +212,47 @@ describe("known secrets", () => {
     );
   });
 
+  it("are found or not judged under any nesting, behind any padding", () => {
+    const b64 = (text: string): string => Buffer.from(text).toString("base64");
+    const encoders: readonly ((text: string) => string)[] = [
+      b64,
+      (text) => Buffer.from(text).toString("hex"),
+      (text) =>
+        [...Buffer.from(text)].map((byte) => `%${byte.toString(16).padStart(2, "0")}`).join(""),
+      (text) => Array.from(text, (it) => `&#${it.codePointAt(0)};`).join(""),
+      (text) =>
+        Array.from(text, (it) => `\\u${it.charCodeAt(0).toString(16).padStart(4, "0")}`).join(""),
+    ];
+    const token = "realtoken_0123456789abcdefgh";
+    const compiled = compileKnownSecrets([{ name: "S", value: token }]);
+    const policy = { detectors: [compiled.detector], placeholders: [] };
+    const padding = pieces(
+      ...["%25252541 ", "\\\\\\\\u0041 ", "&#38;#38;#38;#65; ", "lorem ipsum dolor sit "],
+      ...[
+        " ".repeat(400),
+        "x ".repeat(99),
+        b64("%2541".repeat(20)),
+        "\u0000\ufffd",
+        "33333333333333333333",
+      ],
+    );
+    const plan = fc.record({
+      unit: padding.filter((it) => it !== ""),
+      times: fc.nat({ max: 60 }),
+      gap: fc.constantFrom(" ", " data=", '"', " ".repeat(400)),
+      chain: fc.array(fc.nat({ max: encoders.length - 1 }), { maxLength: 4 }),
+      after: padding,
+    });
+    fc.assert(
+      fc.property(plan, ({ unit, times, gap, chain, after }) => {
+        const hidden = chain.reduce((text, at) => encoders[at]?.(text) ?? text, token);
+        const bytes = Buffer.from(unit.repeat(times) + gap + hidden + gap + after);
+        expect(scan({ surface: "body", bytes }, policy)).not.toEqual([]);
+      }),
+      run(150),
+    );
+  });
+
   it("are not found in noise", () => {
     const compiled = compileKnownSecrets([
       { name: "A", value: "ghp_9dK2mQx7Lw0PzR4tY6uB" },

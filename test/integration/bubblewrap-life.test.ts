@@ -1,5 +1,5 @@
 // The life of a real guest as its owner sees it, and what is left when either is killed; as root and as an ordinary user.
-import { closeSync, openSync, readdirSync, readlinkSync } from "node:fs";
+import { closeSync, constants, openSync, readdirSync, readlinkSync } from "node:fs";
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -208,6 +208,28 @@ describe.each(modesHere())(
       expect(await readFile(file, "utf8")).toBe(
         "written before\nthe input\nto stdout\nto stderr\nagain\nfifo\nfifo\n",
       );
+    });
+
+    it("takes no pipe that it cannot know to be a relay's", async () => {
+      const path = join(shared, `pipe-${mode}`);
+      await createExec().run(["mkfifo", "-m", "666", path], { env: { PATH: "/usr/bin:/bin" } });
+      const fds = [openSync(path, constants.O_RDWR)];
+      for (const rawStdio of [
+        [3, 3, 3],
+        ["ignore", "ignore", 3],
+        [3, "ignore", "ignore"],
+        ["ignore", "inherit", "ignore"],
+      ]) {
+        await using raw = await startOwner(mode, { guestInit, rawStdio }, fds);
+        expect((await raw.wait("failed"))["failed"]).toContain("openSafeStdio");
+      }
+      await using copy = await startOwner(
+        mode,
+        { guestInit, stdio: [3, 3, 3], copiesStdio: true },
+        fds,
+      );
+      expect((await copy.wait("failed"))["failed"]).toContain("openSafeStdio");
+      for (const fd of fds) closeSync(fd);
     });
 
     it("refuses what it cannot give, and says why", async () => {

@@ -136,6 +136,30 @@ describe.each(PROGRAMS)("a round trip through the guest (%s)", (_, program) => {
     await expect(read).rejects.toMatchObject({ code: "launch.copy" });
   });
 
+  it("copies everything but names that are no text, and then says which", async () => {
+    await using guest = await openTestGuest({ program });
+    const root = join(guest.dir, "odd");
+    await mkdir(join(root, "z"), { recursive: true });
+    await writeFile(join(root, "z/last"), Buffer.alloc(2 * 1024 * 1024, "large"));
+    await writeFile(nameOf(root, "z/b\xe9\\\n"), "lost");
+    await mkdir(nameOf(root, "a\xff"));
+    await symlink(Buffer.from("to\xfe", "latin1"), join(root, "link"));
+    const fault = {
+      code: "launch.copy",
+      message: expect.stringMatching(/3 entries were left out .*a\\xff.*z\/b\\xe9\\x5c\\x0a/),
+      details: { code: "left-out" },
+    };
+    const back = under(await temporary(), "back");
+    const copy = writeHostTree(back, guest.link.copyOut(parseGuestPath(root)));
+    await expect(copy).rejects.toMatchObject(fault);
+    expect((await describeTree(back)).length).toBe(3);
+    expect((await stat(join(back, "z/last"))).size).toBe(2 * 1024 * 1024);
+    const inside = parseGuestPath(join(guest.dir, "in"));
+    const into = guest.link.copyIn(inside, readHostTree(parseHostPath(root)));
+    await expect(into).rejects.toMatchObject({ code: "usage.path", details: { count: 3 } });
+    expect((await describeTree(inside)).length).toBe(3);
+  });
+
   it("survives both sides giving up", async () => {
     await using guest = await openTestGuest({ program });
     const source = await makeTree();
@@ -150,6 +174,10 @@ describe.each(PROGRAMS)("a round trip through the guest (%s)", (_, program) => {
     expect((await collect(guest.link.copyOut(parseGuestPath(source)))).length).toBeGreaterThan(10);
   });
 });
+
+/** A path whose last part is bytes, written as Latin-1. */
+const nameOf = (root: string, name: string): Buffer =>
+  Buffer.concat([Buffer.from(`${root}/`), Buffer.from(name, "latin1")]);
 
 function fileItem(path: string, text: string): ArchiveItem {
   const bytes = Buffer.from(text);

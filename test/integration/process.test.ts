@@ -315,21 +315,6 @@ describe("the end of the owner", () => {
     await waitUntilGone(plain);
   });
 
-  it("asks at the first signal and kills at the second", async () => {
-    const { owner, lease, plain } = await startOwner("");
-    let text = "";
-    owner.stdout!.on("data", (chunk: Buffer) => {
-      text += chunk.toString();
-    });
-    process.kill(owner.pid, "SIGTERM");
-    await vi.waitFor(() => expect(text).toContain("first SIGTERM"));
-    expect(isGone(plain)).toBe(false);
-    process.kill(owner.pid, "SIGINT");
-    await waitUntilGone(lease);
-    await waitUntilGone(plain);
-    expect(await owner.exited).toMatchObject({ exitCode: 0 });
-  });
-
   it("is not the end of a session of its own", async () => {
     const killSet = createKillSet();
     const own = createExec({ killSet });

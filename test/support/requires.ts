@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { userInfo } from "node:os";
+import { join } from "node:path";
 
 declare module "vitest" {
   interface TaskMeta {
@@ -26,6 +27,17 @@ const runs =
     if (status === 0) return undefined;
     if (error) return `${program}: ${error.message}`;
     return stderr.split("\n").find(Boolean) ?? `${program}: exit status ${status}`;
+  };
+
+/** Where scripts/agents/install.sh puts the real agents. */
+const AGENTS = join(import.meta.dirname, "../../.tools/agents/node_modules/.bin");
+
+/** An agent is there; whether it runs is the test's own matter. */
+const installed =
+  (name: string): Probe =>
+  () => {
+    accessSync(join(AGENTS, name), constants.R_OK);
+    return undefined;
   };
 
 const isRoot = (): boolean => userInfo().uid === 0;
@@ -54,6 +66,8 @@ const PROBES = {
   python3: runs("python3", "--version"),
   perl: runs("perl", "-v"),
   cc: runs("cc", "--version"),
+  claude: installed("claude"),
+  codex: installed("codex"),
   chromium: runs("chromium", "--version"),
 } satisfies Record<string, Probe>;
 

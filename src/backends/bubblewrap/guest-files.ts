@@ -9,7 +9,7 @@ import type { GuestPlan } from "../contract.ts";
 import { findMountFaults } from "./render.ts";
 
 /** Refuses mounts that cannot be given. Throws LaunchError `launch.backend`. */
-export function checkMountPoints(plan: GuestPlan): void {
+export async function checkMountPoints(plan: GuestPlan): Promise<void> {
   const faults = [...findMountFaults(plan), ...findLinkFaults(plan)];
   if (faults.length === 0) return;
   throw new LaunchError("launch.backend", `a mount cannot be made: ${faults.join("; ")}`, {

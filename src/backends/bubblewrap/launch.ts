@@ -8,7 +8,7 @@ import { BugError, HostError, LaunchError } from "../../base/errors.ts";
 import { Scope } from "../../base/scope.ts";
 import type { Child } from "../../process/exec.ts";
 import { killIfSame, type ProcessIdentity, readStartTime } from "../../process/identity.ts";
-import { isSafeDescriptor } from "../../process/stdio-relay.ts";
+import { isSafeStdio } from "../../process/stdio-relay.ts";
 import type { Guest, GuestPlan, GuestResources, LaunchContext } from "../contract.ts";
 import { type GuestLink, openGuestLink } from "../shared/guest-link.ts";
 import { type InitDoor, openInitDoor } from "../shared/init-door.ts";
@@ -82,7 +82,7 @@ async function prepare(plan: GuestPlan, context: LaunchContext): Promise<Prepara
   if (isRoot !== (plan.hostUid !== undefined)) {
     throw new BugError("a guest has a host uid of its own exactly when root launches it");
   }
-  checkMountPoints(plan);
+  await checkMountPoints(plan);
   const layout = await probeLayout(context.ports, isRoot);
   const { memoryBytes, cpus } = plan.limits;
   const host = await probeLimitHost(context.ports, {
@@ -99,15 +99,12 @@ async function prepare(plan: GuestPlan, context: LaunchContext): Promise<Prepara
   return { layout, limits, filter };
 }
 
-/** A file of the host could be opened anew from inside, with another mode: the caller relays what is not safe. */
+/** What the guest inherits could be opened anew from inside, with another mode: the caller relays what is not safe. */
 function refuseUnsafeStdio(stdio: LaunchContext["stdio"]): void {
-  stdio.forEach((entry, fd) => {
-    const own = entry === "inherit" ? fd : entry;
-    if (typeof own !== "number" || isSafeDescriptor(own)) return;
-    throw new BugError(
-      `descriptor ${fd} of the guest is neither a terminal nor a pipe; it goes through openSafeStdio first`,
-    );
-  });
+  if (isSafeStdio(stdio)) return;
+  throw new BugError(
+    "a descriptor of the guest is neither a terminal nor /dev/null; all three go through openSafeStdio, and its stdio is passed on as it is",
+  );
 }
 
 function requireArch(): SeccompArch {

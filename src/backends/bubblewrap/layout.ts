@@ -2,6 +2,7 @@
 import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats, statSync } from "node:fs";
 import { systemCode } from "../../base/errors.ts";
 import { type HostPath, parseHostPath } from "../../base/ids.ts";
+import { coreLimitArgs } from "../../process/core-limit.ts";
 import { findBinary, missingBinary, requireBinary } from "../../process/find-binary.ts";
 import type { BackendPorts } from "../contract.ts";
 import type { HostLayout } from "./render.ts";
@@ -70,6 +71,7 @@ export async function probeLayout(ports: BackendPorts, isRoot: boolean): Promise
     bwrap: parseHostPath(bwrap),
     setpriv: setpriv === undefined ? undefined : parseHostPath(setpriv),
     prlimit: prlimit === undefined ? undefined : parseHostPath(prlimit),
+    coreLimitArgs: coreLimitArgs(),
     rootEntries: findRootEntries(),
     etcEntries: findEtcEntries(),
     maskedProc: findMaskedProc(),

@@ -34,6 +34,7 @@ const LAYOUT: HostLayout = {
   bwrap: host("/usr/bin/bwrap"),
   setpriv: host("/usr/bin/setpriv"),
   prlimit: host("/usr/bin/prlimit"),
+  coreLimitArgs: ["--core=1:1"],
   rootEntries: [
     { name: "bin", linkTarget: "usr/bin" },
     { name: "lib64", linkTarget: undefined },

@@ -13,12 +13,6 @@ export const GUEST_UID = 1000;
 export const GUEST_TOOLS = "/opt/bot-bottle";
 /** Longest host name that the kernel takes, less the closing zero byte. */
 export const MAX_HOSTNAME_LENGTH = 63;
-/**
- * The one core limit that keeps a crash handler named by the host's core_pattern from being run for a guest's crash; zero
- * does not when the pattern is a pipe (core(5)).
- */
-export const CORE_LIMIT_BYTES = 1;
-
 /** What was found on this machine that decides arguments. */
 export interface HostLayout {
   readonly bwrap: HostPath;
@@ -26,6 +20,8 @@ export interface HostLayout {
   readonly setpriv: HostPath | undefined;
   /** Path that is the same in the guest; undefined when it is not below /usr. */
   readonly prlimit: HostPath | undefined;
+  /** Its arguments that set the core limit; none where that cannot be set. */
+  readonly coreLimitArgs: readonly string[];
   /** Top-level directories of programs and libraries: a link such as bin → usr/bin, or a directory of its own. */
   readonly rootEntries: readonly {
     readonly name: string;
@@ -156,7 +152,7 @@ function sortedMounts(plan: GuestPlan): GuestPlan["mounts"] {
  */
 function renderRlimits(layout: HostLayout): readonly string[] {
   if (layout.prlimit === undefined) return [];
-  return [layout.prlimit, `--core=${CORE_LIMIT_BYTES}:${CORE_LIMIT_BYTES}`, "--rtprio=0:0", "--"];
+  return [layout.prlimit, ...layout.coreLimitArgs, "--rtprio=0:0", "--"];
 }
 
 /**

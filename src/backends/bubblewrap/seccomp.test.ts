@@ -72,6 +72,10 @@ const CALLS = {
     socket: 41,
     socketpair: 53,
     ioctl: 16,
+    fcntl: 72,
+    setpgid: 109,
+    setpriority: 141,
+    ioprio_set: 251,
     personality: 135,
     setrlimit: 160,
     prlimit64: 302,
@@ -85,6 +89,10 @@ const CALLS = {
     socket: 198,
     socketpair: 199,
     ioctl: 29,
+    fcntl: 25,
+    setpgid: 154,
+    setpriority: 140,
+    ioprio_set: 30,
     personality: 92,
     setrlimit: 164,
     prlimit64: 261,
@@ -131,6 +139,25 @@ const TABLE: readonly (readonly [CallName, readonly bigint[], string])[] = [
   ["ioctl", [0n, 0x5412n], "errno 1"],
   ["ioctl", [0n, 0x541cn], "errno 1"],
   ["ioctl", [0n, 0xffffffff00005412n], "errno 1"],
+  ["ioctl", [0n, 0x540cn], "errno 1"],
+  ["ioctl", [0n, 0x540an, 0n], "errno 1"],
+  ["ioctl", [0n, 0x5452n], "errno 1"],
+  ["ioctl", [0n, 0x8901n], "errno 1"],
+  ["ioctl", [0n, 0x8902n], "errno 1"],
+  // F_SETFL with and without O_ASYNC, F_SETOWN, F_SETSIG, F_SETOWN_EX; F_DUPFD_CLOEXEC, F_GETFL, F_SETPIPE_SZ.
+  ["fcntl", [0n, 4n, 0x800n], "allow"],
+  ["fcntl", [0n, 4n, 0xdfffn], "allow"],
+  ["fcntl", [0n, 4n, 0x2000n], "errno 1"],
+  ["fcntl", [0n, 4n, 0x2802n], "errno 1"],
+  ["fcntl", [0n, 4n, 0xffffffff00002000n], "errno 1"],
+  ["fcntl", [0n, 0x100000004n, 0x2000n], "errno 1"],
+  ["fcntl", [0n, 8n, 1n], "errno 1"],
+  ["fcntl", [0n, 10n, 9n], "errno 1"],
+  ["fcntl", [0n, 0x10000000an, 9n], "errno 1"],
+  ["fcntl", [0n, 15n, 0n], "errno 1"],
+  ["fcntl", [0n, 1030n, 0x2000n], "allow"],
+  ["fcntl", [0n, 3n], "allow"],
+  ["fcntl", [0n, 1031n, 0x2000n], "allow"],
   ["personality", [0xffffffffn], "allow"],
   ["personality", [0x40000n], "allow"],
   ["personality", [0x400000n], "errno 1"],
@@ -181,6 +208,31 @@ describe.each(["x64", "arm64"] as const)("the filter for %s", (arch) => {
     expect(verdict({ nr: kill, args: [7n, 10n] }, arch, shared)).toBe("allow");
     expect(verdict({ nr: kill, args: [-7n, 10n] }, arch, shared)).toBe("allow");
     expect(verdict({ nr: kill, args: [0n, 10n] }, arch)).toBe("allow");
+  });
+
+  it("leaves the operator's process group its foreground and its priority", () => {
+    const { ioctl, setpgid, setpriority, ioprio_set: ioprioSet } = CALLS[arch];
+    const table: readonly (readonly [number, readonly bigint[], string])[] = [
+      [ioctl, [0n, 0x540fn], "errno 25"],
+      [ioctl, [0n, 0x5410n], "errno 25"],
+      [ioctl, [0n, 0x700005410n], "errno 25"],
+      [ioctl, [0n, 0x5412n], "errno 1"],
+      [setpgid, [0n, 7n], "errno 1"],
+      [setpriority, [1n, 0n, 19n], "errno 1"],
+      [ioprioSet, [2n, 0n, 0x6000n], "errno 1"],
+    ];
+    for (const [nr, args, expected] of table) {
+      expect(verdict({ nr, args }, arch, { sharesProcessGroup: true })).toBe(expected);
+      if (args[1] !== 0x5412n) expect(verdict({ nr, args }, arch)).toBe("allow");
+    }
+    for (const [nr, args] of [
+      [ioctl, [0n, 0x5413n]],
+      [setpgid, [0n, 0n]],
+      [setpgid, [7n, 7n]],
+      [setpriority, [0n, 0n, 19n]],
+      [ioprioSet, [1n, 0n, 0x6000n]],
+    ] as const)
+      expect(verdict({ nr, args }, arch, { sharesProcessGroup: true })).toBe("allow");
   });
 
   it("bounds System V segments where memory is only watched", () => {

@@ -17,6 +17,7 @@ export const ERRNO = {
   pretendDone: 0,
   EPERM: 1,
   ENOMEM: 12,
+  ENOTTY: 25,
   ENOSYS: 38,
   EPROTONOSUPPORT: 93,
   EAFNOSUPPORT: 97,
@@ -213,8 +214,16 @@ const SOCKETS: readonly JudgedCall[] = [
   },
 ];
 
-/** TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSETD. */
-const TERMINAL_REQUESTS = [0x5412, 0x541c, 0x541d, 0x5423];
+/** TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSETD, TIOCEXCL, TCXONC. */
+const TERMINAL_REQUESTS = [0x5412, 0x541c, 0x541d, 0x5423, 0x540c, 0x540a];
+/** FIOASYNC, FIOSETOWN, SIOCSPGRP. */
+const ASYNC_REQUESTS = [0x5452, 0x8901, 0x8902];
+/** F_SETOWN, F_SETSIG, F_SETOWN_EX. */
+const ASYNC_COMMANDS = [8, 10, 15];
+const F_SETFL = 4;
+const O_ASYNC = 0x2000;
+const ASYNC_REASON =
+  "signals on input go from the kernel to the foreground group of a terminal, which holds the operator's own processes";
 /** PER_LINUX, PER_LINUX32, UNAME26 with either, ADDR_NO_RANDOMIZE (debuggers), and "only tell". */
 const PERSONALITIES = [0x0, 0x8, 0x20000, 0x20008, 0x40000, 0xffffffff];
 const RLIMIT_CORE = 4;
@@ -230,7 +239,20 @@ const OTHERS: readonly JudgedCall[] = [
         tests: [whole(1, TERMINAL_REQUESTS)],
         errno: "EPERM",
         reason:
-          "types into, or takes over, the terminal that the guest may share with the operator's shell",
+          "types into, blocks, or takes over, the terminal that the guest may share with the operator's shell",
+      },
+      { tests: [whole(1, ASYNC_REQUESTS)], errno: "EPERM", reason: ASYNC_REASON },
+    ],
+  },
+  {
+    name: "fcntl",
+    numbers: per(72, 25),
+    clauses: [
+      { tests: [whole(1, ASYNC_COMMANDS)], errno: "EPERM", reason: ASYNC_REASON },
+      {
+        tests: [whole(1, [F_SETFL]), masked(not(whole(2, [0])), O_ASYNC)],
+        errno: "EPERM",
+        reason: ASYNC_REASON,
       },
     ],
   },
@@ -261,18 +283,55 @@ const OTHERS: readonly JudgedCall[] = [
   },
 ];
 
-const SHARED_GROUP: JudgedCall = {
-  name: "kill",
-  numbers: per(62, 129),
-  clauses: [
-    {
-      tests: [whole(0, [0])],
-      errno: "EPERM",
-      reason:
-        "a process group is signalled across pid namespaces, and this one holds the operator's own processes",
-    },
-  ],
-};
+/** TIOCGPGRP, TIOCSPGRP. */
+const FOREGROUND_REQUESTS = [0x540f, 0x5410];
+const PRIO_PGRP = 1;
+const IOPRIO_WHO_PGRP = 2;
+const GROUP_REASON =
+  "a process group reaches across pid namespaces, and this one holds the operator's own processes";
+
+/** For a guest in our own process group. */
+const SHARED_GROUP: readonly JudgedCall[] = [
+  {
+    name: "kill",
+    numbers: per(62, 129),
+    clauses: [{ tests: [whole(0, [0])], errno: "EPERM", reason: GROUP_REASON }],
+  },
+  {
+    name: "setpriority",
+    numbers: per(141, 140),
+    clauses: [{ tests: [whole(0, [PRIO_PGRP])], errno: "EPERM", reason: GROUP_REASON }],
+  },
+  {
+    name: "ioprio_set",
+    numbers: per(251, 30),
+    clauses: [{ tests: [whole(0, [IOPRIO_WHO_PGRP])], errno: "EPERM", reason: GROUP_REASON }],
+  },
+  {
+    name: "setpgid",
+    numbers: per(109, 154),
+    clauses: [
+      {
+        tests: [whole(0, [0]), not(whole(1, [0]))],
+        errno: "EPERM",
+        reason:
+          "how a shell without job control would leave the foreground group, and never read from the terminal again",
+      },
+    ],
+  },
+  {
+    name: "ioctl",
+    numbers: per(16, 29),
+    clauses: [
+      {
+        tests: [whole(1, FOREGROUND_REQUESTS)],
+        errno: "ENOTTY",
+        reason:
+          "takes the foreground from the operator's processes; a shell that is not told the group does without job control",
+      },
+    ],
+  },
+];
 
 /** A segment of 64 KiB at most: 4096 of them are a quarter of a gibibyte. */
 const BOUNDED_SEGMENTS: JudgedCall = {
@@ -300,11 +359,21 @@ export interface FilterOptions {
 
 /** Calls that are judged by their arguments. */
 export function judgedCalls(options: FilterOptions): readonly JudgedCall[] {
-  return [
+  return joinByName([
     ...judgeNamespaces(options.allowsUserNamespaces),
     ...SOCKETS,
     ...OTHERS,
-    ...(options.sharesProcessGroup ? [SHARED_GROUP] : []),
+    ...(options.sharesProcessGroup ? SHARED_GROUP : []),
     ...(options.boundsSharedMemory ? [BOUNDED_SEGMENTS] : []),
-  ];
+  ]);
+}
+
+/** The filter answers at the first entry of a call, so a call must have only one. */
+function joinByName(calls: readonly JudgedCall[]): readonly JudgedCall[] {
+  const joined = new Map<string, JudgedCall>();
+  for (const call of calls) {
+    const clauses = [...(joined.get(call.name)?.clauses ?? []), ...call.clauses];
+    joined.set(call.name, { ...call, clauses });
+  }
+  return [...joined.values()];
 }

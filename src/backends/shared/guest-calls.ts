@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { withDeadline } from "../../base/deadline.ts";
 import { LaunchError, ProtocolError } from "../../base/errors.ts";
+import { LeftOut } from "../../base/left-out.ts";
 import { ignore } from "../../base/log.ts";
 import { decodeArchive, encodeArchive } from "../../protocol/archive.ts";
 import type { GuestOrder, GuestReport } from "../../protocol/guest.ts";
@@ -34,7 +35,7 @@ interface CallOptions<K extends LastReport["kind"]> {
 }
 
 function openCall<K extends LastReport["kind"]>(mux: OwnerMux, options: CallOptions<K>): Call<K> {
-  const { order, answeredBy, code, what } = options;
+  const { order, answeredBy } = options;
   const answer = Promise.withResolvers<Extract<LastReport, { kind: K }>>();
   void ignore(answer.promise, "told by who waits for the answer");
   let isOver = false;
@@ -47,7 +48,7 @@ function openCall<K extends LastReport["kind"]>(mux: OwnerMux, options: CallOpti
   const channel = mux.openChannel({
     onMessage: (report) => {
       if (isAnswer(report)) answer.resolve(report);
-      else if (report.kind === "failed") answer.reject(failedError(code, what, report));
+      else if (report.kind === "failed") answer.reject(callError(options, report));
       else throw unexpected(report, `for a ${order.kind}`);
       end();
     },
@@ -58,6 +59,35 @@ function openCall<K extends LastReport["kind"]>(mux: OwnerMux, options: CallOpti
   });
   channel.send(order);
   return { channel, answer: answer.promise, isOver: () => isOver };
+}
+
+/** What the system refuses a copy for, in words; its own would name descriptors of guest-init. */
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file or directory",
+  ENOTDIR: "a part of the path is not a directory",
+  EISDIR: "a directory is in the way",
+  EEXIST: "something is in the way",
+  ELOOP: "a link is in the path, and links are not followed there",
+  EACCES: "permission denied",
+  EPERM: "permission denied",
+  EROFS: "the file system is read-only there",
+  ENOSPC: "the disk is full",
+};
+
+function callError(
+  { code, what }: Pick<CallOptions<LastReport["kind"]>, "code" | "what">,
+  report: Extract<GuestReport, { kind: "failed" }>,
+): LaunchError {
+  // An owner between has told what failed already.
+  const own = report.message.startsWith(`${what}: `);
+  const said = own ? report.message.slice(what.length + 2) : report.message;
+  const message = (code === "launch.copy" ? REASONS[report.code] : undefined) ?? said;
+  const error = failedError(code, what, { ...report, message });
+  if (code !== "launch.copy") return error;
+  return new LaunchError(code, error.message, {
+    details: error.details,
+    hint: "look at the path with bot-bottle exec SLUG -- ls -la",
+  });
 }
 
 /** Writes items below `root` in the guest and returns how many. Throws LaunchError `launch.copy`, or what the items threw. */
@@ -74,8 +104,9 @@ export async function copyIn(
     what,
   });
   let sent = 0;
+  const leftOut = new LeftOut();
   const counted = async function* (): AsyncGenerator<ArchiveItem> {
-    for await (const item of items) {
+    for await (const item of leftOut.hold(items)) {
       sent += 1;
       yield item;
     }
@@ -89,6 +120,7 @@ export async function copyIn(
   });
   const { entries } = await call.answer;
   await ignore(feeding, "the answer counts");
+  leftOut.check();
   if (entries === sent) return entries;
   throw new LaunchError(
     "launch.copy",

@@ -1,19 +1,18 @@
 /** `cleanup`: one plan of everything that dead owners left, one question, then removal. Work is kept unless it is named. */
-import { rm } from "node:fs/promises";
-import { join } from "node:path";
 import { systemClock } from "../../base/clock.ts";
-import { LaunchError, messageOf, UsageError } from "../../base/errors.ts";
-import { parseBottleId } from "../../base/ids.ts";
+import { BottleError, LaunchError, messageOf, UsageError } from "../../base/errors.ts";
 import { LineSplitter } from "../../base/lines.ts";
 import { silentLogger } from "../../base/log.ts";
 import {
   findLeftovers,
   findOrphanRuns,
+  findUnrecorded,
   type HomePaths,
   type ListedBottle,
   listBottles,
   type ReapItem,
   reap,
+  removeBottle,
   removeOrphanRun,
 } from "../../index.ts";
 import { createExec } from "../../process/spawn.ts";
@@ -22,6 +21,7 @@ import { cleanLine } from "../clean-text.ts";
 import { renderColumns } from "../columns.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import { isSet } from "../flags/read.ts";
+import type { Output } from "../output.ts";
 import { matchSlug } from "../slugs.ts";
 
 /** The command `cleanup`. */
@@ -61,10 +61,14 @@ interface CleanupPlan {
   /** Run directories that belong to no bottle. */
   readonly runs: readonly string[];
   /** Kept bottles that the operator named. */
-  readonly doomed: readonly ListedBottle[];
+  readonly doomed: readonly Doomed[];
   /** Kept bottles that stay. */
   readonly kept: readonly ListedBottle[];
+  /** State directories without a record that stay: nothing says whether work is in them. */
+  readonly unrecorded: readonly string[];
 }
+
+type Doomed = Pick<ListedBottle, "slug" | "backend" | "kept">;
 
 async function runCleanup({ args, flags }: ParsedArgs, io: CommandIo): Promise<number> {
   const plan = await makePlan(io.env.home, args);
@@ -72,25 +76,33 @@ async function runCleanup({ args, flags }: ParsedArgs, io: CommandIo): Promise<n
   const isJson = isSet(flags, "json");
   if (!isJson) printPlan(plan, isEmpty, io);
   const isAgreed = !isEmpty && (isSet(flags, "yes") || (!isJson && (await agrees(io))));
-  const failures = isAgreed ? await perform(plan, io) : [];
+  const failed = isAgreed ? await perform(plan, io) : [];
+  const failures = failed.map(({ name, error }) => `${name}: ${messageOf(error)}`);
   if (isJson) io.output.json({ ...describePlan(plan), removed: isAgreed, failures });
   else if (isAgreed && failures.length === 0) io.output.note("done");
   else if (!isEmpty && !isAgreed) io.output.note("nothing was changed");
   if (failures.length > 0) {
     throw new LaunchError("process.failed", `cleanup left something: ${failures.join("; ")}`, {
-      hint: "run it again as the user who started the bottle",
+      hint: hintOf(failed) ?? "run it again as the user who started the bottle",
     });
   }
   return 0;
 }
 
+function hintOf(failed: readonly Failed[]): string | undefined {
+  return failed
+    .map(({ error }) => (error instanceof BottleError ? error.hint : undefined))
+    .find((hint) => hint !== undefined);
+}
+
 async function makePlan(home: HomePaths, args: readonly string[]): Promise<CleanupPlan> {
-  const [leftovers, runs, bottles] = await Promise.all([
+  const [leftovers, runs, bottles, unrecorded] = await Promise.all([
     findLeftovers(home),
     findOrphanRuns(home),
     listBottles(home),
+    findUnrecorded(home),
   ]);
-  const names = bottles.map((bottle) => bottle.slug);
+  const names = [...bottles.map((bottle) => bottle.slug), ...unrecorded];
   const wanted = new Set(args.map((text) => matchSlug(text, names)));
   const alive = bottles.find(
     ({ slug, status }) => wanted.has(slug) && status !== "kept" && status !== "dead",
@@ -108,12 +120,19 @@ async function makePlan(home: HomePaths, args: readonly string[]): Promise<Clean
   return {
     leftovers,
     runs,
-    doomed: bottles.filter((bottle) => wanted.has(bottle.slug)),
+    doomed: [
+      ...bottles.filter((bottle) => wanted.has(bottle.slug)),
+      ...unrecorded
+        .filter((slug) => wanted.has(slug))
+        .map((slug) => ({ slug, backend: "-", kept: "no record" })),
+    ],
     kept: kept.filter((bottle) => !wanted.has(bottle.slug)),
+    unrecorded: unrecorded.filter((slug) => !wanted.has(slug)),
   };
 }
 
-function describePlan({ leftovers, runs, doomed, kept }: CleanupPlan): Record<string, unknown> {
+function describePlan(plan: CleanupPlan): Record<string, unknown> {
+  const { leftovers, runs, doomed, kept, unrecorded } = plan;
   return {
     leftovers: leftovers.map(({ name, backend, why, outcome }) => ({
       name,
@@ -124,6 +143,7 @@ function describePlan({ leftovers, runs, doomed, kept }: CleanupPlan): Record<st
     runs,
     doomed: doomed.map(({ slug, kept: why }) => ({ slug, why })),
     kept: kept.map(({ slug, kept: why }) => ({ slug, why })),
+    unrecorded,
   };
 }
 
@@ -145,10 +165,17 @@ function printPlan(plan: CleanupPlan, isEmpty: boolean, { output }: CommandIo): 
   ];
   for (const line of renderColumns(rows.map((row) => row.map(cleanLine)))) output.print(line);
   if (isEmpty) output.note("nothing to clean up");
-  if (plan.kept.length === 0) return;
-  output.note(output.color.dim("kept, because there is work in it:"));
-  for (const { slug, kept } of plan.kept)
-    output.note(output.color.dim(`  ${slug}: ${cleanLine(kept ?? "")}`));
+  noteStaying(
+    output,
+    "kept, because there is work in it:",
+    plan.kept.map(({ slug, kept }) => `${slug}: ${kept ?? ""}`),
+  );
+  noteStaying(output, "no record, and perhaps work in it; name it to remove it:", plan.unrecorded);
+}
+
+function noteStaying(output: Output, title: string, lines: readonly string[]): void {
+  if (lines.length > 0) output.note(output.color.dim(title));
+  for (const line of lines) output.note(output.color.dim(`  ${cleanLine(line)}`));
 }
 
 /** A terminal is asked; otherwise stdin answers, so that `yes | bot-bottle cleanup` works. */
@@ -174,8 +201,14 @@ async function firstInputLine(): Promise<string | undefined> {
   return lines[0];
 }
 
-/** Removes everything that can be removed; returns what could not, in words. */
-async function perform(plan: CleanupPlan, io: CommandIo): Promise<readonly string[]> {
+/** Something that could not be removed. */
+interface Failed {
+  readonly name: string;
+  readonly error: unknown;
+}
+
+/** Removes everything that can be removed; returns what could not. What frees space comes before what needs some. */
+async function perform(plan: CleanupPlan, io: CommandIo): Promise<readonly Failed[]> {
   const { home } = io.env;
   const ports = {
     exec: createExec(),
@@ -183,22 +216,24 @@ async function perform(plan: CleanupPlan, io: CommandIo): Promise<readonly strin
     log: silentLogger,
     searchPath: io.env.all["PATH"] ?? "",
   };
-  const failures: string[] = [];
+  const failed: Failed[] = [];
   const attempt = async (name: string, work: Promise<unknown>): Promise<void> => {
     try {
       await work;
     } catch (error) {
-      failures.push(`${name}: ${messageOf(error)}`);
+      failed.push({ name, error });
     }
   };
-  for (const item of plan.leftovers) await attempt(item.name, reap(item, home, ports));
+  const reapThose = async (isMeant: (item: ReapItem) => boolean): Promise<void> => {
+    for (const item of plan.leftovers.filter(isMeant))
+      await attempt(item.name, reap(item, home, ports));
+  };
+  const doomed = new Set(plan.doomed.map(({ slug }) => slug));
+  const staysKept = ({ name, outcome }: ReapItem): boolean =>
+    outcome === "keep" && !doomed.has(name);
+  await reapThose((item) => !staysKept(item));
   for (const directory of plan.runs) await attempt(directory, removeOrphanRun(directory));
-  for (const { slug } of plan.doomed) await attempt(slug, removeKept(home, slug));
-  return failures;
-}
-
-async function removeKept(home: HomePaths, slug: string): Promise<void> {
-  const id = parseBottleId(slug);
-  await rm(join(home.state, id), { recursive: true, force: true, maxRetries: 3 });
-  await rm(join(home.queue, id), { recursive: true, force: true });
+  for (const { slug } of plan.doomed) await attempt(slug, removeBottle(home, slug));
+  await reapThose(staysKept);
+  return failed;
 }

@@ -75,6 +75,57 @@ describe("cp out of a bottle", () => {
     expect(await readdir(root)).not.toContain("planted");
   });
 
+  it.each(["/home/node/workspace", "/home/node"])(
+    "copies all of %s but a name that is no text, then fails and says where it is",
+    async (path) => {
+      const name = Buffer.from(`${state("workspace/src")}/b\xff`, "latin1");
+      await writeFile(name, "lost");
+      await writeFile(state("workspace/z"), "z");
+      await expect(cp(`kept-1:${path}`, out("new"))).rejects.toMatchObject({
+        code: "usage.path",
+        message: expect.stringMatching(/^1 entry was left out .*src\/b\\xff/),
+        hint: expect.stringContaining(state(path.endsWith("node") ? "home" : "workspace")),
+      });
+      const work = path.endsWith("node") ? out("new/workspace") : out("new");
+      expect((await readdir(work)).sort()).toEqual(["src", "z"]);
+      expect(await readdir(join(work, "src"))).toEqual(["a.ts"]);
+    },
+  );
+
+  it("says what it left out on the way in", async () => {
+    await writeFile(Buffer.from(`${out("dir")}/b\xff`, "latin1"), "lost");
+    await writeFile(out("dir/c"), "c");
+    const fault = { code: "usage.path", hint: expect.stringContaining("rename") };
+    await expect(cp(out("dir"), `${WORK}/given`)).rejects.toMatchObject(fault);
+    expect(await readdir(state("workspace/given"))).toEqual(["c"]);
+  });
+
+  it("writes neither into nor through a link, whoever made it", async () => {
+    await mkdir(out("outside"));
+    await symlink(out("outside"), out("link"));
+    for (const dst of ["link", "link/", "link/.", "link/new"]) {
+      await expect(cp(`${WORK}/.`, `${out()}/${dst}`)).rejects.toMatchObject({
+        code: "usage.path",
+        message: expect.stringContaining("link is a symbolic link"),
+        hint: expect.stringContaining("name that place"),
+      });
+    }
+    await symlink(out("nowhere"), out("dangling"));
+    await expect(cp(`${WORK}/src/a.ts`, out("dangling"))).rejects.toThrow("symbolic link");
+    expect((await readdir(out())).sort()).toEqual(["dangling", "dir", "link", "outside"]);
+    expect(await readdir(out("outside"))).toEqual([]);
+  });
+
+  it("makes no link where the copy itself is expected", async () => {
+    await symlink(root, state("workspace/trap"));
+    await symlink("src", state("workspace/near"));
+    for (const name of ["trap", "near"]) {
+      const copy = cp(`${WORK}/${name}`, out("new"));
+      await expect(copy).rejects.toThrow("it is a symbolic link");
+    }
+    expect(await readdir(out())).toEqual(["dir"]);
+  });
+
   it.each([
     [`${WORK}/none`, "x", "no such file"],
     [WORK, "none/x", "its directory does not exist"],

@@ -1,14 +1,16 @@
 /** `cp`: copies files into or out of a bottle, running or kept. What is copied out belongs to the operator. */
-import { realpath, stat } from "node:fs/promises";
+import { lstat, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, posix, resolve } from "node:path";
-import { systemCode, UsageError } from "../../base/errors.ts";
+import { messageOf, systemCode, UsageError } from "../../base/errors.ts";
 import { type GuestPath, parseGuestPath } from "../../base/ids.ts";
+import { isLeftOut } from "../../base/left-out.ts";
 import { readTree } from "../../base/read-tree.ts";
 import type { TreeItem } from "../../base/tree.ts";
 import { writeTree } from "../../base/write-tree.ts";
+import { quoteShell } from "../../process/quote-shell.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import { isSet } from "../flags/read.ts";
-import { type GuestFiles, openGuestFiles } from "../guest-copy.ts";
+import { type GuestFiles, hostPathOf, openGuestFiles } from "../guest-copy.ts";
 import { findBottle } from "../slugs.ts";
 
 /** `slug:/path`: everything before the first colon that is followed by a slash. */
@@ -45,10 +47,16 @@ async function runCp({ args, flags }: ParsedArgs, io: CommandIo): Promise<number
   const [src = "", dst = ""] = args;
   const [from, to] = [parseSide(src), parseSide(dst)];
   if ((from.slug === undefined) === (to.slug === undefined)) throw sidesError();
-  const bottle = await findBottle(io.env.home, from.slug ?? to.slug ?? "");
+  const bottle = await findBottle(io.env.home, from.slug ?? to.slug ?? "", {
+    prefersActive: true,
+  });
   await using files = await openGuestFiles(bottle, io);
   const copy = from.slug === undefined ? copyIn : copyOut;
-  const done = await told(copy(from.path, to.path, files, io), `${src} to ${dst}`);
+  const copied = copy(from.path, to.path, files, io);
+  const done = await told(copied, {
+    what: `${src} to ${dst}`,
+    leftHint: () => leftHint(from, bottle.slug, io),
+  });
   if (isSet(flags, "json")) io.output.json({ slug: bottle.slug, ...done });
   else
     io.output.note(
@@ -62,10 +70,20 @@ async function runCp({ args, flags }: ParsedArgs, io: CommandIo): Promise<number
 }
 
 /** The system's refusals are about the paths that were named. */
-async function told<T>(copy: Promise<T>, what: string): Promise<T> {
+async function told<T>(
+  copy: Promise<T>,
+  { what, leftHint }: { readonly what: string; readonly leftHint: () => Promise<string> },
+): Promise<T> {
   try {
     return await copy;
   } catch (error) {
+    if (isLeftOut(error)) {
+      throw new UsageError("usage.path", messageOf(error), {
+        hint: await leftHint(),
+        details: error.details,
+        cause: error,
+      });
+    }
     const code = systemCode(error);
     if (code === undefined || !(code in REASONS)) throw error;
     throw new UsageError("usage.path", `cannot copy ${what}: ${REASONS[code]}`, {
@@ -73,6 +91,15 @@ async function told<T>(copy: Promise<T>, what: string): Promise<T> {
       cause: error,
     });
   }
+}
+
+/** Where what was left out can be had. */
+async function leftHint(from: Side, slug: string, io: CommandIo): Promise<string> {
+  if (from.slug === undefined) return `rename it in ${from.path}, or give it as an archive`;
+  const place = await hostPathOf(parseGuestPath(from.path), slug, io.env.home);
+  return place === undefined
+    ? "rename it in the bottle, or pack it there with tar"
+    : `it lies on this host below ${place}`;
 }
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -119,7 +146,7 @@ interface Done {
 
 async function copyIn(src: string, dst: string, files: GuestFiles, io: CommandIo): Promise<Done> {
   const source = await hostSource(src);
-  const wanted = parseGuestPath(dst);
+  const wanted = guestSide(dst);
   const isInto = dst.endsWith("/") || (await files.kindOf(wanted)) === "directory";
   const isContent = isContentOf(src);
   const target =
@@ -148,16 +175,27 @@ async function hostSource(path: string): Promise<string> {
 }
 
 async function copyOut(src: string, dst: string, files: GuestFiles, io: CommandIo): Promise<Done> {
-  const source = parseGuestPath(src);
+  const source = guestSide(src);
   const name = posix.basename(posix.normalize(source));
   const target = await hostTarget(dst, isContentOf(src) || name === "" ? undefined : name);
   let leading = 0;
   const watch = ({ entry }: TreeItem): void => {
+    if (entry.type === "symlink" && entry.path === "") throw linkError(src);
     if (entry.type === "symlink" && leadsOut(entry.path, entry.target)) leading += 1;
   };
   const root = plainPath(source);
   const entries = await writeTree(target, watched(files.read(root), io.signal, watch));
   return { entries, target, leading };
+}
+
+/** A path in the guest as it was named; one that leads up has no place of its own. */
+function guestSide(path: string): GuestPath {
+  if (path.split("/").includes(".."))
+    throw new UsageError(
+      "usage.path",
+      `cannot copy: "${path}" has "..", a path without it is expected`,
+    );
+  return parseGuestPath(path);
 }
 
 function plainPath(path: GuestPath): GuestPath {
@@ -172,12 +210,45 @@ function isContentOf(path: string): boolean {
 /** Where the copy goes: into an existing directory under the source's name, else the path itself. */
 async function hostTarget(dst: string, name: string | undefined): Promise<string> {
   const path = resolve(dst);
+  await refuseLinks(path);
   const info = await kindOf(path);
   if (info === "directory") return name === undefined ? path : join(path, name);
   if (info === "missing" && dst.endsWith("/")) throw targetError(dst, "it does not exist");
   if ((await kindOf(dirname(path))) !== "directory")
     throw targetError(dst, "its directory does not exist");
   return path;
+}
+
+/**
+ * An earlier copy may have brought a link to anywhere, and who names the destination again does not see it. Links in the root
+ * directory are the system's own.
+ */
+async function refuseLinks(path: string): Promise<void> {
+  for (let it = path; dirname(dirname(it)) !== dirname(it); it = dirname(it)) {
+    if (!(await isLink(it))) continue;
+    throw new UsageError("usage.path", `cannot copy to ${path}: ${it} is a symbolic link`, {
+      hint: `look where it leads, and name that place instead: readlink -f ${quoteShell(it)}`,
+    });
+  }
+}
+
+async function isLink(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isSymbolicLink();
+  } catch (error) {
+    if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return false;
+    throw error;
+  }
+}
+
+function linkError(src: string): UsageError {
+  return new UsageError(
+    "usage.path",
+    `cannot copy ${src}: it is a symbolic link, which leads out of the copy`,
+    {
+      hint: "look where it leads with bot-bottle exec SLUG -- readlink, and name that place instead",
+    },
+  );
 }
 
 async function kindOf(path: string): Promise<"directory" | "other" | "missing"> {

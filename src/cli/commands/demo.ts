@@ -5,6 +5,7 @@ import { createExec } from "../../process/spawn.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import { statusOf } from "../exit.ts";
 import { flagText, isSet } from "../flags/read.ts";
+import type { Palette } from "../output.ts";
 
 const AGENTS = ["scripted", "claude", "codex"] as const;
 
@@ -63,9 +64,17 @@ async function runDemoCommand({ flags }: ParsedArgs, io: CommandIo): Promise<num
     },
   });
   const status = statusOf(result.exit);
-  const isGood = result.claims.every((claim) => claim.holds);
-  if (isJson) output.json({ status, claims: result.claims });
+  const isGood = result.claims.every((claim) => claim.holds === true);
+  if (isJson) {
+    const claims = result.claims.map(({ text, holds }) => ({ text, holds: holds ?? null }));
+    output.json({ status, claims, model: result.model });
+  }
   for (const claim of isJson ? [] : result.claims)
-    tell(`${claim.holds ? color.green("yes") : color.red("NO ")} ${claim.text}`);
+    tell(`${renderVerdict(claim.holds, color)} ${claim.text}`);
   return status === 0 && !isGood ? 1 : status;
+}
+
+function renderVerdict(holds: boolean | undefined, color: Palette): string {
+  if (holds === undefined) return color.yellow("not shown");
+  return holds ? color.green("yes") : color.red("NO ");
 }

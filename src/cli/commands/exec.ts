@@ -1,15 +1,13 @@
 /** `exec`: runs one more program in a running bottle, on our pipes. */
+import { isatty } from "node:tty";
 import { UsageError } from "../../base/errors.ts";
 import type { BottleConnection, Session } from "../../index.ts";
-import { cleanLine } from "../clean-text.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import { connectTo } from "../connection.ts";
-import { notExecutableStatus, statusOf } from "../exit.ts";
+import { notExecutableStatus, notExecutableText, statusOf } from "../exit.ts";
 import { flagList, flagText, isSet } from "../flags/read.ts";
 import { pipeSession } from "../pipe-session.ts";
 
-/** As shells answer for a program that does not exist. */
-const NOT_FOUND = 127;
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*=/;
 
 /** The command `exec`. */
@@ -69,11 +67,26 @@ async function runExec(parsed: ParsedArgs, io: CommandIo): Promise<number> {
     ...withCwd(flagText(parsed.flags, "cwd")),
   });
   if (typeof session === "number") {
-    const why = session === NOT_FOUND ? "was not found" : "cannot be executed";
-    io.output.error(`bot-bottle: "${cleanLine(argv[0] ?? "")}" ${why} in the bottle`);
+    io.output.error(notExecutableText(argv[0] ?? "", session));
     return session;
   }
+  sayNoTerminal(argv, parsed, io);
   return statusOf(await pipeSession(session, { hasStdin: !isSet(parsed.flags, "no-stdin") }));
+}
+
+/** Programs that talk to a person when they are given nothing to do. */
+const TALKING = /^(?:.*\/)?(?:sh|bash|dash|ash|zsh|fish|python3?|node)$/;
+
+function sayNoTerminal(
+  argv: readonly string[],
+  { flags }: ParsedArgs,
+  { output }: CommandIo,
+): void {
+  const isWaiting = TALKING.test(argv[0] ?? "") && argv.slice(1).every((it) => /^-[il]+$/.test(it));
+  if (!isWaiting || isSet(flags, "no-stdin") || !isatty(0)) return;
+  output.note(
+    "bot-bottle: exec gives no terminal, so there is no prompt; end the input with Ctrl-D",
+  );
 }
 
 function withCwd(cwd: string | undefined): { readonly cwd?: string } {

@@ -49,7 +49,9 @@ export const logsCommand: Command = {
 
 async function runLogs({ args, flags }: ParsedArgs, io: CommandIo): Promise<number> {
   const { home } = io.env;
-  const bottle = await findBottle(home, args[0] ?? "");
+  const bottle = await findBottle(home, args[0] ?? "", {
+    prefersActive: isSet(flags, "follow"),
+  });
   const { logs } = bottlePaths(home, parseBottleId(bottle.slug), home.run);
   const part = PARTS.find((name) => name === flagText(flags, "part"));
   const options = isSet(flags, "follow") ? followOptions(home, bottle, io) : { signal: io.signal };

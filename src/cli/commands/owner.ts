@@ -6,7 +6,7 @@ import type { Bottle } from "../../index.ts";
 import { Secret } from "../../index.ts";
 import type { Command } from "../command.ts";
 import { type DetachedAnswer, parseDetachedStart } from "../detach.ts";
-import { reportFailure } from "../exit.ts";
+import { describeFailure, reportFailure } from "../exit.ts";
 import type { Output } from "../output.ts";
 import { runBottle } from "../run-bottle.ts";
 
@@ -41,7 +41,12 @@ export const ownerCommand: Command = {
         passesStatus: true,
         isDebug: false,
       });
-      answer({ kind: "failed", status, text: said.join("\n") });
+      answer({
+        kind: "failed",
+        status,
+        text: said.join("\n"),
+        error: describeFailure(error, true),
+      });
       return status;
     }
   },

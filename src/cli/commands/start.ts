@@ -13,13 +13,19 @@ import {
 } from "../../index.ts";
 import { createExec } from "../../process/spawn.ts";
 import { askSecret, askYesNo, hasTerminal } from "../ask.ts";
+import { cleanLine } from "../clean-text.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import { confirmOnTerminal } from "../confirm-trust.ts";
 import { detach } from "../detach.ts";
+import { cwdGone } from "../env.ts";
 import { flagList, flagText, isSet } from "../flags/read.ts";
 import { offerInit } from "../offer-init.ts";
 import { describePlan, renderPreflight } from "../preflight.ts";
 import { runBottle } from "../run-bottle.ts";
+
+/** The colours that every terminal has. */
+const HUES = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"] as const;
+const LABEL_COLORS: readonly string[] = [...HUES, ...HUES.map((name) => `bright-${name}`)];
 
 export const startCommand: Command = {
   name: "start",
@@ -53,9 +59,9 @@ export const startCommand: Command = {
       summary: "grant one host for this launch only",
     },
     { name: "label", value: "text", summary: "name of the bottle instead of a random one" },
-    { name: "color", value: "name", summary: "colour of the label" },
+    { name: "color", value: "name", choices: LABEL_COLORS, summary: "colour of the label" },
     { name: "dry-run", summary: "show the plan and start nothing" },
-    { name: "json", summary: "with --dry-run: print the plan as JSON" },
+    { name: "json", summary: "with --dry-run: the plan as JSON; with --detach: slug and pid" },
     { name: "yes", short: "y", summary: "do not ask before starting" },
     { name: "detach", short: "d", summary: "run in the background; see bot-bottle list active" },
     { name: "keep", summary: "keep home and workspace even when nothing changed" },
@@ -92,6 +98,8 @@ async function runStart(parsed: ParsedArgs, io: CommandIo): Promise<number> {
   const { flags } = parsed;
   const isHeadless = isSet(flags, "headless");
   const request = startOptions(parsed, io);
+  refuseJson(parsed, io);
+  if (request.copyCwd && io.env.isCwdGone) throw cwdGone();
   const bottles = flagList(flags, "bottle");
   const confirm = confirmOnTerminal(io, { isHeadless, isYes: isSet(flags, "yes") });
   const planRequest: PlanRequest = {
@@ -108,6 +116,8 @@ async function runStart(parsed: ParsedArgs, io: CommandIo): Promise<number> {
   const planned = await planOrOfferInit(planRequest, isHeadless, io);
   if (isSet(flags, "dry-run") || io.env.isDryRun)
     return printPlan(planned.plan, io, isSet(flags, "json"));
+  if (!isHeadless && !hasTerminal()) throw noTerminal();
+  sayName(planned.plan, io);
   if (isSet(flags, "detach") && !isHeadless) {
     throw new UsageError(
       "usage.invalid",
@@ -137,24 +147,25 @@ async function planOrOfferInit(
 function startOptions({ flags, rest }: ParsedArgs, io: CommandIo): StartOptions {
   const isHeadless = isSet(flags, "headless");
   const prompt = flagText(flags, "prompt");
+  const label = flagText(flags, "label");
+  if (label !== undefined && !/[\p{L}\p{N}]/u.test(label)) {
+    throw new UsageError(
+      "usage.invalid",
+      `--label "${cleanLine(label)}" is no name: it has no letter or digit`,
+      {
+        hint: "leave it out for a random name",
+      },
+    );
+  }
   if (!isHeadless && prompt !== undefined) {
     throw new UsageError("usage.invalid", "--prompt goes with --headless", {
       hint: "add --headless",
     });
   }
-  if (!isHeadless && !hasTerminal() && !isSet(flags, "dry-run") && !io.env.isDryRun) {
-    throw new UsageError(
-      "usage.not-a-terminal",
-      "no terminal is attached, and the start is not headless",
-      {
-        hint: 'add --headless and --prompt "…" or -- and a program',
-      },
-    );
-  }
   return {
     backend: backendName(flagText(flags, "backend") ?? io.env.backend),
     copyCwd: isSet(flags, "cwd"),
-    label: flagText(flags, "label"),
+    label,
     color: flagText(flags, "color"),
     mode: isHeadless ? "headless" : "attached",
     prompt,
@@ -162,6 +173,32 @@ function startOptions({ flags, rest }: ParsedArgs, io: CommandIo): StartOptions 
     allow: flagList(flags, "allow"),
     keep: isSet(flags, "keep"),
   };
+}
+
+/** Told only when the agent is known to exist: its name is the likelier mistake. */
+function noTerminal(): UsageError {
+  return new UsageError(
+    "usage.not-a-terminal",
+    "no terminal is attached, and the start is not headless",
+    { hint: 'add --headless and --prompt "…" or -- and a program' },
+  );
+}
+
+/** stdout is the program's while it runs here. */
+function refuseJson({ flags }: ParsedArgs, io: CommandIo): void {
+  const hasOwnStdout = isSet(flags, "dry-run") || io.env.isDryRun || isSet(flags, "detach");
+  if (!isSet(flags, "json") || hasOwnStdout) return;
+  throw new UsageError(
+    "usage.invalid",
+    "--json goes with --dry-run or --detach: here stdout is the program's",
+    { hint: "use --events FILE for steps and decisions as JSON lines" },
+  );
+}
+
+/** A label that is no name as it stands, or one that is taken, becomes another. */
+function sayName({ label, id }: BottlePlan, { output }: CommandIo): void {
+  if (label === undefined || label === id) return;
+  output.note(`bot-bottle: the bottle of label "${cleanLine(label)}" is named ${id}`);
 }
 
 function backendName(text: string | undefined): BackendName | undefined {
@@ -201,6 +238,9 @@ async function confirmAndRun(
       throw new LaunchError("launch.declined", "not started: the answer was no");
     }
   }
-  if (isSet(flags, "detach")) return detach(plan, secrets, io, flagText(flags, "events"));
+  if (isSet(flags, "detach")) {
+    const isJson = isSet(flags, "json");
+    return detach(plan, secrets, io, { eventsFile: flagText(flags, "events"), isJson });
+  }
   return runBottle(plan, secrets, { io, eventsFile: flagText(flags, "events"), isHeadless });
 }

@@ -4,16 +4,17 @@ import { join } from "node:path";
 import { systemClock } from "../../base/clock.ts";
 import { BottleError, LaunchError, UsageError } from "../../base/errors.ts";
 import { parseBottleId } from "../../base/ids.ts";
-import { connectBottle, type HomePaths, type ListedBottle, listBottles } from "../../index.ts";
+import { connectBottle, type ListedBottle, listBottles } from "../../index.ts";
 import { isAlive, killIfSame } from "../../process/identity.ts";
 import { readRecord } from "../../protocol/record.ts";
 import { bringBackCommand } from "../bring-back.ts";
 import { cleanText } from "../clean-text.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
+import { endByForce } from "../end-by-force.ts";
 import { isSet } from "../flags/read.ts";
 import { matchSlug } from "../slugs.ts";
 
-/** How long an owner that does not answer its socket may take to end after SIGTERM, in milliseconds. */
+/** How long an owner that does not answer its socket may take to end after SIGTERM, before it is killed, in milliseconds. */
 const TERMINATE_MS = 30_000;
 const POLL_MS = 100;
 
@@ -56,7 +57,7 @@ interface Stopped {
 async function runStop(parsed: ParsedArgs, io: CommandIo): Promise<number> {
   const { home } = io.env;
   const chosen = choose(await listBottles(home), parsed);
-  const outcomes = await Promise.allSettled(chosen.map((bottle) => stopOne(home, bottle)));
+  const outcomes = await Promise.allSettled(chosen.map((bottle) => stopOne(io, bottle)));
   const stopped = outcomes.flatMap((it) => (it.status === "fulfilled" ? [it.value] : []));
   if (isSet(parsed.flags, "json")) io.output.json({ stopped });
   else for (const bottle of stopped) tell(bottle, io);
@@ -97,21 +98,23 @@ function choose(
   );
 }
 
-async function stopOne(home: HomePaths, { slug, status }: ListedBottle): Promise<Stopped> {
+async function stopOne(io: CommandIo, { slug, status }: ListedBottle): Promise<Stopped> {
+  const { home } = io.env;
   const id = parseBottleId(slug);
   const stateDir = join(home.state, id);
-  if (status === "launching") await terminateOwner(stateDir, slug);
-  else {
+  let isAsked = false;
+  if (status !== "launching") {
     try {
       await using connection = await connectBottle(home, id);
       await connection.stop();
+      isAsked = true;
     } catch (error) {
       if (!(error instanceof BottleError)) throw error;
-      // An owner that does not answer is told by the system instead.
-      await terminateOwner(stateDir, slug);
     }
   }
-  await waitUntilEnded(stateDir, slug);
+  // An owner that does not answer is told by the system instead.
+  if (!isAsked) await terminateOwner(stateDir);
+  if (!(await hasEnded(stateDir))) await endByForce(stateDir, slug, io);
   const record = await readRecord(stateDir);
   if (record === undefined || record.kept === "") {
     return { slug, kept: undefined, bring_back: undefined };
@@ -119,27 +122,24 @@ async function stopOne(home: HomePaths, { slug, status }: ListedBottle): Promise
   return { slug, kept: record.kept, bring_back: bringBackCommand(slug, record.copy_cwd) };
 }
 
-async function terminateOwner(stateDir: string, slug: string): Promise<void> {
+/** Also wakes an owner that was stopped: it cannot end a bottle, nor itself, before. */
+async function terminateOwner(stateDir: string): Promise<void> {
   const owner = (await readRecord(stateDir))?.owner ?? null;
-  if (owner !== null) killIfSame({ pid: owner.pid, startTime: owner.start_time }, "SIGTERM");
-  await waitUntilEnded(stateDir, slug);
+  if (owner === null) return;
+  for (const signal of ["SIGTERM", "SIGCONT"] as const)
+    killIfSame({ pid: owner.pid, startTime: owner.start_time }, signal);
 }
 
-/** The record names an owner until the owner is done; one that died without a word is for `cleanup`. */
-async function waitUntilEnded(stateDir: string, slug: string): Promise<void> {
+/**
+ * Whether the bottle ends in time. The record names an owner until the owner is done; one that died without a word is for
+ * `cleanup`.
+ */
+async function hasEnded(stateDir: string): Promise<boolean> {
   for (const until = systemClock.monotonic() + TERMINATE_MS; ; ) {
     const record = await readRecord(stateDir);
-    if (record === undefined || record.owner === null) return;
-    if (!isAlive({ pid: record.owner.pid, startTime: record.owner.start_time })) return;
-    if (systemClock.monotonic() > until) {
-      throw new LaunchError(
-        "launch.backend",
-        `bottle ${slug} did not end within ${TERMINATE_MS / 1000} s`,
-        {
-          hint: `kill its owner (pid ${record.owner.pid}), then run bot-bottle cleanup`,
-        },
-      );
-    }
+    if (record === undefined || record.owner === null) return true;
+    if (!isAlive({ pid: record.owner.pid, startTime: record.owner.start_time })) return true;
+    if (systemClock.monotonic() > until) return false;
     await systemClock.sleep(POLL_MS);
   }
 }

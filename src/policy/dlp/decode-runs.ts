@@ -25,6 +25,10 @@ const HEX = makeAlphabet("0123456789abcdef", "0123456789ABCDEF");
 const BASE32_UPPER = makeAlphabet("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567");
 const BASE32_LOWER = makeAlphabet("abcdefghijklmnopqrstuvwxyz234567");
 
+/** True for a byte that a run of base64, the widest alphabet, may have inside. */
+export const isRunByte = (byte: number | undefined): boolean =>
+  byte !== undefined && BASE64[byte] !== -1;
+
 interface Codec {
   readonly encoding: string;
   readonly alphabet: Int8Array;

@@ -1,5 +1,6 @@
 /** Decoders of escapes, invisible carriers and disguised letters. Each is one pass over its input. */
 import { isAscii } from "node:buffer";
+import { isRunByte } from "./decode-runs.ts";
 import { BYTE_PROJECTION, foldCharacter, readCharacter } from "./fold.ts";
 import {
   type Decode,
@@ -93,8 +94,23 @@ const REFERENCE: EscapeSyntax = {
   },
 };
 
-/** Stretches around escapes: elsewhere decoding changes nothing, and the input itself was searched. */
+/** Stretches around escapes and the runs that reach into them: elsewhere decoding changes nothing, and the input itself was searched. */
 function regionsOf(input: Buffer, syntax: EscapeSyntax, margin: number): readonly Range[] {
+  const widened: { start: number; end: number }[] = [];
+  for (const region of closeRegions(input, syntax, margin)) {
+    const floor = widened.at(-1)?.end ?? 0;
+    let { start, end } = region;
+    while (start > floor && isRunByte(input[start - 1])) start -= 1;
+    while (end < input.length && isRunByte(input[end])) end += 1;
+    const last = widened.at(-1);
+    if (last !== undefined && start <= last.end) last.end = Math.max(last.end, end);
+    else widened.push({ start, end });
+  }
+  return widened;
+}
+
+/** At most `margin` bytes on both sides of each escape. */
+function closeRegions(input: Buffer, syntax: EscapeSyntax, margin: number): readonly Range[] {
   const regions: { start: number; end: number }[] = [];
   let at = input.indexOf(syntax.mark);
   for (; at >= 0; at = input.indexOf(syntax.mark, at + 1)) {

@@ -1,8 +1,9 @@
 // Every hiding place of a known secret that is searched, and what must not be found.
 import { describe, expect, it } from "vitest";
 import { compileKnownSecrets } from "./known-secrets.ts";
+import { maskText, redact } from "./mask.ts";
 import { scan } from "./scan.ts";
-import { textView } from "./types.ts";
+import { type Finding, textView } from "./types.ts";
 
 const SECRET = "sk-Test_4f/9+Qz7 ü&x=0aB";
 const TOKEN = "ghp_9dK2mQx7Lw0PzR4tY6uB";
@@ -13,7 +14,11 @@ const compiled = compileKnownSecrets([
 const policy = { detectors: [compiled.detector], placeholders: [] };
 
 const found = (bytes: Buffer | string): string[] => [
-  ...new Set(scan({ surface: "body", bytes: Buffer.from(bytes) }, policy).map((it) => it.secret)),
+  ...new Set(
+    scan({ surface: "body", bytes: Buffer.from(bytes) }, policy).map((it) =>
+      it.kind === "secret" ? it.secret : it.kind,
+    ),
+  ),
 ];
 
 const b64 = (text: string | Buffer): string => Buffer.from(text).toString("base64");
@@ -89,10 +94,13 @@ describe.each([
   });
 });
 
+const first = (text: string): Finding | undefined =>
+  scan(textView("body", text), policy).find((it) => it.kind === "secret");
+
 describe("findings", () => {
   it("cover the hidden value and never hold it", () => {
     const text = `{"a": "${b64(`user:${TOKEN}`)}"}`;
-    const [finding] = scan(textView("body", text), policy);
+    const finding = first(text);
     const { offset = 0, length = 0 } = finding ?? {};
     expect(Buffer.from(text.slice(offset, offset + length), "base64").toString()).toContain(
       TOKEN.slice(1, -1),
@@ -103,15 +111,67 @@ describe("findings", () => {
 
   it("give the place of decoded values", () => {
     const text = `x=1&y=${percentAll(TOKEN)}&z=2`;
-    const [finding] = scan(textView("url", text), policy);
+    const finding = first(text);
     expect(text.slice(finding?.offset, (finding?.offset ?? 0) + (finding?.length ?? 0))).toBe(
       percentAll(TOKEN),
     );
     const mixed = `x=1&y=${percentAll(TOKEN.slice(0, 4))}${TOKEN.slice(4)}&z=2`;
-    const [other] = scan(textView("url", mixed), policy);
+    const other = first(mixed);
     expect(mixed.slice(other?.offset, (other?.offset ?? 0) + (other?.length ?? 0))).toBe(
       `${percentAll(TOKEN.slice(0, 4))}${TOKEN.slice(4)}`,
     );
+  });
+});
+
+describe("what is not judged", () => {
+  const nest = (text: string, encode: (text: string) => string, times: number): string =>
+    times === 0 ? text : nest(encode(text), encode, times - 1);
+
+  it.each([
+    ["base64 six times", nest(TOKEN, b64, 6)],
+    ["percent eight times", nest(percentAll(TOKEN), encodeURIComponent, 8)],
+    ["JSON eight times", nest("\\u0067" + TOKEN.slice(1), (t) => JSON.stringify(t), 8)],
+    [
+      "hex four times, its first digit escaped",
+      nest(TOKEN, hex, 4).replace(/^./, (it) => `%${hex(it)}`),
+    ],
+  ])("is not %s: that is found", (_, text) => {
+    expect(found(text)).toEqual(["TOKEN"]);
+  });
+
+  it.each([
+    ["encodings deeper than the bound", nest(TOKEN, b64, 16)],
+    ["escapes deeper than the bound", nest("%41", encodeURIComponent, 14)],
+    [
+      "more to decode than the bound",
+      "%25252541 \\\\\\\\u0041 &#38;#38;#38;#65; ".repeat(4000) + b64(b64(b64("other"))),
+    ],
+  ])("is said to be so: %s", (_, text) => {
+    expect(found(text)).toEqual(["unjudged"]);
+    expect(redact(textView("body", text), policy).ok).toBe(false);
+    expect(maskText(text, policy)).toBe("***");
+  });
+
+  it("is said behind what is found, and never counts as masked", () => {
+    const text = `${TOKEN} ${nest("%41", encodeURIComponent, 14)}`;
+    expect(found(text)).toEqual(["TOKEN", "unjudged"]);
+    expect(redact(textView("body", text), policy).ok).toBe(false);
+  });
+
+  it("is not what people send", () => {
+    const code = String.raw`const s = "a\n\"b\"".replace(/\\(?:u[0-9a-f]{4}|.)/g, "&#38;") + encodeURIComponent("%20");`;
+    const said = JSON.stringify({ role: "user", content: code.repeat(400) });
+    const inJson = JSON.stringify({ a: JSON.stringify({ b: JSON.stringify({ said }) }) });
+    for (const text of [said, inJson, b64(inJson), `a=${encodeURIComponent(inJson)}`]) {
+      expect(found(text)).toEqual([]);
+    }
+  });
+
+  it("is the rest of a view whose findings were all placeholders", () => {
+    const odd = compileKnownSecrets([{ name: "ODD", value: "placeholder" }]);
+    const one = { detectors: [odd.detector], placeholders: ["my-placeholder"] };
+    const text = `${"my-placeholder ".repeat(300)}`;
+    expect(scan(textView("body", text), one)).toMatchObject([{ kind: "unjudged" }]);
   });
 });
 
@@ -136,7 +196,10 @@ describe("what is not found", () => {
   it("is anything where there are no secrets", () => {
     const none = compileKnownSecrets([]);
     expect(none.longestVariant).toBe(0);
-    expect(none.detector.find(textView("body", "x".repeat(100)), 10)).toEqual([]);
+    expect(none.detector.find(textView("body", "x".repeat(100)), 10)).toEqual({
+      findings: [],
+      isComplete: true,
+    });
   });
 
   it("is a placeholder of ours, even when a secret is part of it", () => {

@@ -1,6 +1,6 @@
 /**
- * Detector of known secret values: every literal spelling in the input and in every layer decoded from it, within a bound
- * on depth and bytes. Values live in the compiled literals only and never show in findings.
+ * Detector of known secret values: every literal spelling in the input and in every layer decoded from it. Invariant: where a
+ * bound on depth or bytes ends the search early, it says so. Values live in the compiled literals only and never show in findings.
  */
 import { escapeLayers, projectLayer, textLayer } from "./decode.ts";
 import { runLayers } from "./decode-runs.ts";
@@ -11,7 +11,7 @@ import {
   type LiteralMatcher,
   MIN_LITERAL_BYTES,
 } from "./literal-matcher.ts";
-import type { Detector, Finding, View } from "./types.ts";
+import type { Detection, Detector, Finding, View } from "./types.ts";
 import { variantsOf } from "./variants.ts";
 
 /** A secret by name and value. */
@@ -33,12 +33,14 @@ export interface KnownSecrets {
 
 /** Shorter values would be found everywhere; they are reported as not scanned. */
 export const MIN_SECRET_LENGTH = 8;
-/** Encodings inside encodings that are undone. */
-export const MAX_DECODE_DEPTH = 3;
-/** Decoded bytes per input byte: two rounds of base64 at four alignments, with room for escapes. */
-export const MAX_DECODE_FACTOR = 16;
+/** Encodings inside encodings that are undone: JSON in JSON in a form, as conversations nest it, takes up to nine. */
+export const MAX_DECODE_DEPTH = 12;
+/** Decoded bytes per input byte: a conversation takes up to ten, the whole costs about two seconds per MiB. */
+export const MAX_DECODE_FACTOR = 40;
 /** Decoded bytes that even a small input may cost. */
-const MIN_DECODE_BYTES = 65_536;
+const MIN_DECODE_BYTES = 8_388_608;
+/** What a layer costs besides its bytes. */
+const LAYER_COST = 64;
 
 /** Least bytes around an escape that are decoded with it. */
 const MIN_MARGIN = 256;
@@ -57,8 +59,12 @@ interface Search {
   readonly projected: LiteralMatcher;
   readonly limit: number;
   readonly hits: Hit[];
+  /** Layers without a hit, by length: other orders of decoding lead to the same bytes again. */
+  readonly clean: Map<number, Buffer[]>;
   /** Bytes that may still be decoded. */
   budget: number;
+  /** False when something could be decoded further than the bounds allow. */
+  isComplete: boolean;
 }
 
 /** Compiles secrets; surrounding white space of a value is not part of it. */
@@ -68,11 +74,13 @@ export function compileKnownSecrets(secrets: readonly NamedSecret[]): KnownSecre
   const literals = trimmed.filter(isScanned).flatMap(literalsOf);
   const matcher = createLiteralMatcher(literals);
   const projected = createLiteralMatcher(literals.map(projectLiteral));
-  const find = (view: View, limit: number): readonly Finding[] => {
+  const find = (view: View, limit: number): Detection => {
     const budget = Math.max(MIN_DECODE_BYTES, view.bytes.length * MAX_DECODE_FACTOR);
-    const search: Search = { literals: matcher, projected, limit, hits: [], budget };
+    const results = { hits: [], clean: new Map(), budget, isComplete: true };
+    const search: Search = { literals: matcher, projected, limit, ...results };
     if (matcher.longest > 0) searchLayer(search, view.bytes, [], 0);
-    return search.hits.map((hit) => toFinding(hit, view));
+    const findings = search.hits.map((hit) => toFinding(hit, view));
+    return { findings, isComplete: search.isComplete };
   };
   return {
     detector: { name: NAME, tier: "anchored", longest: matcher.longest, find },
@@ -93,6 +101,7 @@ function projectLiteral(literal: Literal): Literal {
 function toFinding(hit: Hit, view: View): Finding {
   const { secret, encoding, start, end } = hit;
   return {
+    kind: "secret",
     detector: NAME,
     secret,
     encoding,
@@ -111,16 +120,25 @@ function searchLayer(search: Search, bytes: Buffer, path: Path, depth: number): 
   searchLiterals(search, search.literals, bytes, path);
   const projection = projectLayer(bytes);
   searchLiterals(search, search.projected, projection.bytes, [...path, projection]);
-  if (depth >= MAX_DECODE_DEPTH) return;
   const margin = Math.max(MIN_MARGIN, search.literals.longest);
-  for (const layer of escapeLayers(bytes, margin)) descend(search, layer, path, depth + 1);
   for (const layer of runLayers(bytes)) searchRuns(search, layer, path, depth + 1);
+  for (const layer of escapeLayers(bytes, margin)) descend(search, layer, path, depth + 1);
 }
 
 function descend(search: Search, layer: Layer, path: Path, depth: number): void {
-  if (layer.bytes.length > search.budget) return;
-  search.budget -= layer.bytes.length;
-  searchLayer(search, layer.bytes, [...path, layer], depth);
+  const { bytes } = layer;
+  const known = search.clean.get(bytes.length) ?? [];
+  if (known.some((it) => it.equals(bytes))) return;
+  const cost = bytes.length + LAYER_COST;
+  if (depth > MAX_DECODE_DEPTH || cost > search.budget) {
+    search.isComplete = false;
+    return;
+  }
+  search.budget -= cost;
+  const before = search.hits.length;
+  searchLayer(search, bytes, [...path, layer], depth);
+  // Where something was found the same bytes are searched again, because they may stand at another place.
+  if (search.hits.length === before) search.clean.set(bytes.length, [...known, bytes]);
 }
 
 /** Most of what runs decode to is noise: literals are looked for in all of it, more only where it reads as text. */

@@ -31,19 +31,21 @@ export function maskFindings(
   return Buffer.concat(parts);
 }
 
-/** Outcome of {@link redact}: clean bytes, or what could not be removed. */
+/** Outcome of {@link redact}: clean bytes, or none because something could not be removed or not be judged. */
 export type Redacted =
   | { readonly ok: true; readonly bytes: Buffer; readonly findings: readonly Finding[] }
   | { readonly ok: false; readonly findings: readonly Finding[] };
 
-/** Masks a view and searches it again until nothing is found; gives up after a few rounds. */
+/** Masks a view and searches it again until nothing is found; gives up after a few rounds, and at once on what cannot be judged. */
 export function redact(view: View, policy: ScanPolicy, replacement?: Replacement): Redacted {
   let bytes = view.bytes;
   const all: Finding[] = [];
   for (let round = 0; round <= MAX_MASK_ROUNDS; round += 1) {
-    const found = scan({ ...view, bytes }, policy);
-    if (found.length === 0) return { ok: true, bytes, findings: all };
+    const results = scan({ ...view, bytes }, policy);
+    if (results.length === 0) return { ok: true, bytes, findings: all };
+    const found = results.filter((it) => it.kind === "secret");
     all.push(...found);
+    if (found.length < results.length) break;
     bytes = maskFindings(bytes, found, replacement);
   }
   return { ok: false, findings: all };

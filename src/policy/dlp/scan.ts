@@ -1,21 +1,48 @@
-/** Runs all detectors over one view. Findings inside one of the bottle's own placeholders are dropped. */
-import type { Finding, ScanPolicy, View } from "./types.ts";
+/**
+ * Runs all detectors over one view. Findings inside one of the bottle's own placeholders are dropped. Invariant: an empty answer
+ * means that everything was looked at.
+ */
+import type { Detector, Finding, ScanPolicy, Unjudged, View } from "./types.ts";
 
 /** Most findings of one detector in one view: more change no decision, and redaction scans again. */
 export const MAX_FINDINGS = 256;
 
-/** Searches a view; findings come in order of their offset. */
-export function scan(view: View, policy: ScanPolicy): readonly Finding[] {
-  const found = policy.detectors.flatMap((detector) => detector.find(view, MAX_FINDINGS));
-  if (found.length === 0) return found;
+/** Searches a view; findings come in order of their offset, what could not be judged after them. */
+export function scan(view: View, policy: ScanPolicy): readonly (Finding | Unjudged)[] {
   const inert = policy.placeholders.flatMap((text) => occurrences(view.bytes, text));
-  return found
-    .filter((it) => !inert.some((at) => at.start <= it.offset && at.end >= it.offset + it.length))
+  const judged = policy.detectors.map((detector) => run(detector, view, inert));
+  const findings = judged
+    .flatMap((it) => it.findings)
     .toSorted((a, b) => a.offset - b.offset || b.length - a.length);
+  return [...findings, ...judged.flatMap((it) => it.unjudged ?? [])];
 }
 
-function occurrences(bytes: Buffer, text: string): { start: number; end: number }[] {
-  const ranges: { start: number; end: number }[] = [];
+interface Judged {
+  readonly findings: readonly Finding[];
+  readonly unjudged: Unjudged | undefined;
+}
+
+function run(detector: Detector, view: View, inert: readonly Stretch[]): Judged {
+  const { findings, isComplete } = detector.find(view, MAX_FINDINGS);
+  const isInert = (it: Finding): boolean =>
+    inert.some((at) => at.start <= it.offset && at.end >= it.offset + it.length);
+  const kept = findings.filter((it) => !isInert(it));
+  // A search that ended at its limit has not seen the rest, and none of what it saw may count.
+  const isWhole = isComplete && (kept.length > 0 || findings.length < MAX_FINDINGS);
+  const { surface } = view;
+  return {
+    findings: kept,
+    unjudged: isWhole ? undefined : { kind: "unjudged", detector: detector.name, surface },
+  };
+}
+
+interface Stretch {
+  readonly start: number;
+  readonly end: number;
+}
+
+function occurrences(bytes: Buffer, text: string): Stretch[] {
+  const ranges: Stretch[] = [];
   const needle = Buffer.from(text, "utf8");
   if (needle.length === 0) return ranges;
   for (let at = bytes.indexOf(needle); at >= 0; at = bytes.indexOf(needle, at + 1)) {

@@ -26,10 +26,20 @@ describe("createStreamScanner", () => {
     expect(lead.startsWith(sent)).toBe(true);
     expect(sent.length).toBeGreaterThan(0);
     const hit = scanner.push(Buffer.from(TOKEN.slice(10)));
-    expect(hit.finding?.secret).toBe("TOKEN");
+    expect(hit.finding).toMatchObject({ kind: "secret", secret: "TOKEN" });
     expect(hit.safe).toHaveLength(0);
     expect(scanner.push(Buffer.from("more")).safe).toHaveLength(0);
-    expect(scanner.end().finding?.secret).toBe("TOKEN");
+    expect(scanner.end().finding).toMatchObject({ secret: "TOKEN" });
+  });
+
+  it("gives out nothing from a part on that it cannot judge", () => {
+    const scanner = createStreamScanner("body", policy);
+    let deep = "%41";
+    for (let times = 0; times < 14; times += 1) deep = encodeURIComponent(deep);
+    const hit = scanner.push(Buffer.from(`lead ${deep} ${"x ".repeat(2000)}`));
+    expect([hit.finding?.kind, hit.safe.length]).toEqual(["unjudged", 0]);
+    expect(scanner.push(Buffer.from("more")).safe).toHaveLength(0);
+    expect(scanner.end().finding?.kind).toBe("unjudged");
   });
 
   it("lets no byte of the longest spelling go before the last one has come", () => {
@@ -37,7 +47,7 @@ describe("createStreamScanner", () => {
     const longest = variantsOf(TOKEN).find((it) => it.bytes.length === compiled.longestVariant);
     const results = Array.from(longest?.bytes ?? [], (byte) => scanner.push(Buffer.from([byte])));
     expect(results.map((it) => it.safe.length)).not.toContain(1);
-    expect(results.at(-1)?.finding?.secret).toBe("TOKEN");
+    expect(results.at(-1)?.finding).toMatchObject({ secret: "TOKEN" });
   });
 
   it("finds what is hidden across chunks", () => {
@@ -92,6 +102,7 @@ describe("createStreamMasker", () => {
 describe("masks of whole views", () => {
   it("replaces what findings cover, overlapping ones once", () => {
     const at = (offset: number, length: number) => ({
+      kind: "secret" as const,
       detector: "d",
       secret: "s",
       encoding: "plain",

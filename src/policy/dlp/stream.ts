@@ -5,15 +5,15 @@
 import type { KnownSecrets } from "./known-secrets.ts";
 import type { Literal } from "./literal-matcher.ts";
 import { scan } from "./scan.ts";
-import type { Finding, ScanPolicy, Surface } from "./types.ts";
+import type { Finding, ScanPolicy, Surface, Unjudged } from "./types.ts";
 
 /** Bytes already sent that are looked at again, for encodings that are longer than any literal. */
 export const STREAM_CONTEXT_BYTES = 4096;
 
-/** What may be sent on, and the finding that ends the stream: after one nothing is ever safe again. */
+/** What may be sent on, and the finding that ends the stream: after one, or a part that cannot be judged, nothing is ever safe again. */
 export interface Scanned {
   readonly safe: Buffer;
-  readonly finding: Finding | undefined;
+  readonly finding: Finding | Unjudged | undefined;
 }
 
 /** Judges a stream chunk by chunk. */
@@ -30,7 +30,7 @@ export function createStreamScanner(surface: Surface, policy: ScanPolicy): Strea
   const longest = Math.max(1, ...policy.detectors.map((it) => it.longest));
   let context: Buffer = EMPTY;
   let held: Buffer = EMPTY;
-  let finding: Finding | undefined;
+  let finding: Finding | Unjudged | undefined;
 
   const release = (fresh: Buffer, keep: number): Scanned => {
     if (finding !== undefined) return { safe: EMPTY, finding };

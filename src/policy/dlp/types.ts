@@ -11,6 +11,7 @@ export interface View {
 
 /** What was found; offset and length are those of the covering bytes in the view. */
 export interface Finding {
+  readonly kind: "secret";
   /** Name of the detector, such as `known-secrets`. */
   readonly detector: string;
   /** Name of the secret or of the pattern; never its value. */
@@ -22,14 +23,27 @@ export interface Finding {
   readonly length: number;
 }
 
+/** Says that a view may hide something: looking further would cost more than is allowed. It cannot be masked, only refused. */
+export interface Unjudged {
+  readonly kind: "unjudged";
+  readonly detector: string;
+  readonly surface: Surface;
+}
+
+/** What a detector found, and whether it could look at everything. */
+export interface Detection {
+  readonly findings: readonly Finding[];
+  readonly isComplete: boolean;
+}
+
 /** Finds one kind of thing. `anchored` detectors are on by default for egress, `generic` ones for git-gate. */
 export interface Detector {
   readonly name: string;
   readonly tier: "anchored" | "generic";
   /** Longest literal in bytes: what a stream must hold back so that no match leaves in part. */
   readonly longest: number;
-  /** Findings of a view, at most `limit`. */
-  find(view: View, limit: number): readonly Finding[];
+  /** Findings of a view; the search ends at `limit` of them. */
+  find(view: View, limit: number): Detection;
 }
 
 /** What a scan looks for, and the texts that are known to be harmless. */

@@ -140,13 +140,15 @@ function injectCredential(
   return { query: cleanQuery, headers: [...headers, [inject.name, credential]] };
 }
 
+/** An echo can only be masked in what can be read, and not when it comes in two parts of the guest's choice. */
+const UNMASKABLE = ["accept-encoding", "range", "if-range"];
+
 function outgoingHeaders(asked: Scanned): HeaderList {
   const isMasked = asked.route.auth !== undefined;
   const dropped = ["host", "content-length", "expect", ...asked.dropHeaders];
   const kept = withoutHeaders(
     stripHopByHop(asked.headers),
-    // An echo can only be masked in what can be read.
-    isMasked ? [...dropped, "accept-encoding"] : dropped,
+    isMasked ? [...dropped, ...UNMASKABLE] : dropped,
   );
   const encoding: HeaderList = isMasked ? [["Accept-Encoding", "identity"]] : [];
   return [

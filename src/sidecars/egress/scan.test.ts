@@ -4,9 +4,11 @@ import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { compileKnownSecrets } from "../../policy/dlp/known-secrets.ts";
 import type { ScanPolicy } from "../../policy/dlp/types.ts";
+import type { Deny } from "../../policy/verdict.ts";
 import type { Route } from "../../policy/egress.ts";
 import { createBufferBudget, MAX_WHOLE_BODY_BYTES } from "./body.ts";
 import type { Authorized } from "./context.ts";
+import { statusOf } from "./refusal.ts";
 import { scanHost, scanRequest } from "./scan.ts";
 
 const SECRET = "tok-0123456789abcdefGHIJ";
@@ -69,6 +71,21 @@ describe("scanning", () => {
     const result = await run(more);
     expect(result).toMatchObject({ kind: "deny", reason: "secret-found", rule: "r" });
     expect(JSON.stringify(result)).not.toContain(SECRET);
+  });
+
+  const deep = Array.from({ length: 14 }).reduce<string>((it) => encodeURIComponent(it), "%41");
+  it.each<[string, More]>([
+    ["path", { path: `/${deep}` }],
+    ["query", { query: `q=${deep}`, cleanQuery: `q=${deep}` }],
+    ["header", { headers: [["X", deep]] }],
+    ["body", { body: Buffer.from(deep) }],
+    ["gzip body", { body: gzipSync(deep), headers: [["Content-Encoding", "gzip"]] }],
+  ])("refuses a %s that it cannot judge, redacting or not", async (_name, more) => {
+    for (const outboundOnMatch of ["block", "redact"] as const) {
+      const result = await run({ route: route({ outboundOnMatch }), ...more });
+      expect(result).toMatchObject({ kind: "deny", reason: "undecodable-body", rule: "r" });
+      expect(statusOf(result as Deny)).toBe(403);
+    }
   });
 
   it("masks with the same length where the route says so, and refuses where it cannot", async () => {

@@ -7,7 +7,13 @@ import { deny } from "../../policy/decide.ts";
 import { redact } from "../../policy/dlp/mask.ts";
 import { scan } from "../../policy/dlp/scan.ts";
 import { createStreamScanner } from "../../policy/dlp/stream.ts";
-import { type Finding, type ScanPolicy, type Surface, textView } from "../../policy/dlp/types.ts";
+import {
+  type Finding,
+  type ScanPolicy,
+  type Surface,
+  textView,
+  type Unjudged,
+} from "../../policy/dlp/types.ts";
 import { type HeaderList, headerValues } from "../../policy/headers.ts";
 import { formatTarget } from "../../policy/path.ts";
 import type { Deny, ReasonCode } from "../../policy/verdict.ts";
@@ -177,8 +183,12 @@ function tooLarge(rule: string): Deny {
   );
 }
 
-/** The refusal of a finding. Names the secret and how it was hidden, never its value. */
-export function found(finding: Finding, rule: string): Deny {
+/** The refusal of a finding, or of what could not be judged. Names the secret and how it was hidden, never its value. */
+export function found(finding: Finding | Unjudged, rule: string): Deny {
+  if (finding.kind === "unjudged") {
+    const why = `the ${finding.surface} has more encodings inside each other than can be undone`;
+    return refuse("undecodable-body", rule, `${why}; send it with fewer of them, or in parts`);
+  }
   const what = `${finding.secret} (${finding.encoding}) was found in the ${finding.surface}`;
   return refuse(
     "secret-found",
