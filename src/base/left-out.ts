@@ -25,7 +25,7 @@ export function decodeName(raw: Buffer): string | undefined {
 export class LeftOut {
   #count = 0;
   readonly #names: string[] = [];
-  readonly #errors: unknown[] = [];
+  readonly #errors: BottleError[] = [];
 
   /** Counts an entry in the directory `parent`; its name is shown in escapes. */
   add(parent: string, raw: Buffer): void {
@@ -66,13 +66,13 @@ function leftOutError(count: number, names: readonly string[]): UsageError {
   );
 }
 
-function namesOf(error: unknown): readonly string[] {
-  const names = error instanceof BottleError ? error.details["names"] : undefined;
+function namesOf({ details }: BottleError): readonly string[] {
+  const { names } = details;
   return typeof names === "object" ? names : [];
 }
 
-function countOf(error: unknown): number {
-  const count = error instanceof BottleError ? error.details["count"] : undefined;
+function countOf({ details }: BottleError): number {
+  const { count } = details;
   return typeof count === "number" ? count : 1;
 }
 

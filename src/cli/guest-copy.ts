@@ -12,8 +12,8 @@ import {
   parseGuestPath,
   parseHostPath,
 } from "../base/ids.ts";
-import { type BottlePaths, bottlePaths } from "../base/paths.ts";
 import { LeftOut } from "../base/left-out.ts";
+import { type BottlePaths, bottlePaths } from "../base/paths.ts";
 import { readTree } from "../base/read-tree.ts";
 import type { TreeItem } from "../base/tree.ts";
 import { writeTree } from "../base/write-tree.ts";

@@ -70,10 +70,15 @@ export async function openSafeStdio(options: SafeStdioOptions): Promise<SafeStdi
     return scope.use("pump", openPump(relay, pipe, log));
   });
   const owned = scope.move();
+  owned.defer("safety", () => void openTuples.delete(stdio));
+  openTuples.add(stdio);
   return {
     stdio,
     hasTerminal: isShared && descriptors.some((fd) => isatty(fd)),
-    finish: () => finish(pipes, pumps, clock),
+    finish: () => {
+      openTuples.delete(stdio);
+      return finish(pipes, pumps, clock);
+    },
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   };
 }

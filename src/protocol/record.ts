@@ -6,7 +6,7 @@ import { closeSync, openSync, renameSync, unlinkSync, writeFileSync } from "node
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
-import { ProtocolError, systemCode } from "../base/errors.ts";
+import { HostError, ProtocolError, systemCode } from "../base/errors.ts";
 import { type BottleId, parseBottleId } from "../base/ids.ts";
 import { parseJson } from "../base/json.ts";
 import { makeDirectory } from "../base/make-directory.ts";
@@ -92,8 +92,12 @@ export async function readRecord(stateDir: string): Promise<BottleRecord | undef
       throw new ProtocolError("protocol.record", `record unreadable: ${file} is too large`);
     return parseRecord(bytes.toString("utf8"), file);
   } catch (error) {
-    if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return undefined;
-    throw error;
+    const code = systemCode(error);
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    if (code === undefined) throw error;
+    throw new ProtocolError("protocol.record", `record unreadable: ${file}: ${code}`, {
+      cause: error,
+    });
   }
 }
 
@@ -127,14 +131,18 @@ export interface FoundRecord {
   readonly record: BottleRecord | undefined;
 }
 
-/** Lists all state directories. A missing home is an empty list. */
+/** Lists all state directories. A missing home is an empty list. Throws HostError `host.unwritable`. */
 export async function listRecords(stateRoot: string): Promise<readonly FoundRecord[]> {
   let names: string[];
   try {
     names = await readdir(stateRoot);
   } catch (error) {
-    if (systemCode(error) === "ENOENT") return [];
-    throw error;
+    const code = systemCode(error);
+    if (code === "ENOENT") return [];
+    if (code === undefined) throw error;
+    const message = `cannot read ${stateRoot}: ${code}; a directory of yours is expected`;
+    const hint = "check its owner and mode, or set BOT_BOTTLE_HOME to a directory of yours";
+    throw new HostError("host.unwritable", message, { cause: error, hint });
   }
   return Promise.all(names.sort().map((name) => findRecord(stateRoot, name)));
 }

@@ -11,7 +11,7 @@ import {
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { verifyAudit } from "../../src/protocol/audit-log.ts";
-import { modesHere, type Mode } from "../support/attack-world.ts";
+import { type Mode, modesHere } from "../support/attack-world.ts";
 import { type EgressAttack, openEgressAttack, request } from "../support/egress-attack.ts";
 import { requires } from "../support/requires.ts";
 

@@ -459,6 +459,20 @@ describe("upstreams", () => {
     expect(upstream.seen[0]?.headers["accept-encoding"]).toBe("identity");
   });
 
+  it("asks for no part of an answer, because two parts of an echo cannot be masked", async () => {
+    upstream.handler = (request, response) => {
+      const whole = Buffer.from(`token ${TOKEN}`);
+      const start = Number(/bytes=(\d+)/.exec(request.headers.range ?? "")?.[1] ?? 0);
+      response.writeHead(start === 0 ? 200 : 206);
+      response.end(whole.subarray(start));
+    };
+    for (const name of ["range", "Range"]) {
+      const answer = await api({ headers: { [name]: "bytes=12-", "if-range": '"x"' } });
+      expect([answer.status, answer.body]).toEqual([200, `token ${"*".repeat(TOKEN.length)}`]);
+    }
+    expect(upstream.seen.at(-1)?.headers).not.toHaveProperty("if-range");
+  });
+
   it("reads an encoded answer to mask in it, and refuses one it cannot read", async () => {
     upstream.handler = (request, response) => {
       const coding = request.url === "/odd" ? "odd" : "gzip";

@@ -81,18 +81,16 @@ async function runCleanup({ args, flags }: ParsedArgs, io: CommandIo): Promise<n
   if (isJson) io.output.json({ ...describePlan(plan), removed: isAgreed, failures });
   else if (isAgreed && failures.length === 0) io.output.note("done");
   else if (!isEmpty && !isAgreed) io.output.note("nothing was changed");
-  if (failures.length > 0) {
-    throw new LaunchError("process.failed", `cleanup left something: ${failures.join("; ")}`, {
-      hint: hintOf(failed) ?? "run it again as the user who started the bottle",
-    });
-  }
+  if (failures.length > 0) throw leftError(failed, failures);
   return 0;
 }
 
-function hintOf(failed: readonly Failed[]): string | undefined {
-  return failed
-    .map(({ error }) => (error instanceof BottleError ? error.hint : undefined))
-    .find((hint) => hint !== undefined);
+function leftError(failed: readonly Failed[], failures: readonly string[]): LaunchError {
+  const hints = failed.map(({ error }) => (error instanceof BottleError ? error.hint : undefined));
+  const hint = hints.find((it) => it !== undefined);
+  return new LaunchError("process.failed", `cleanup left something: ${failures.join("; ")}`, {
+    hint: hint ?? "run it again as the user who started the bottle",
+  });
 }
 
 async function makePlan(home: HomePaths, args: readonly string[]): Promise<CleanupPlan> {
