@@ -1,7 +1,8 @@
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { requires } from "../../test/support/requires.ts";
 import { makeDirectory } from "./make-directory.ts";
 
 let root: string;
@@ -23,7 +24,7 @@ it("refuses a file in its place", () => {
   expect(() => makeDirectory(join(root, "file/below"))).toThrow("ENOTDIR");
 });
 
-it.skipIf(!existsSync("/proc/self"))("returns where nothing can be made", () => {
+it("returns where nothing can be made", requires("linux"), () => {
   const fault = expect.objectContaining({ code: "host.unwritable" });
   expect(() => makeDirectory("/proc/no-such-directory/below")).toThrow(fault);
 });

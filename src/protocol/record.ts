@@ -153,7 +153,9 @@ async function findRecord(stateRoot: string, name: string): Promise<FoundRecord>
   try {
     return { name, id, stateDir, record: await readRecord(stateDir) };
   } catch (error) {
-    if (error instanceof ProtocolError) return { name, id, stateDir, record: undefined };
+    // Another user's directory is not ours to judge.
+    const isForeign = systemCode(error) === "EACCES";
+    if (error instanceof ProtocolError || isForeign) return { name, id, stateDir, record: undefined };
     throw error;
   }
 }

@@ -8,7 +8,6 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -359,8 +358,23 @@ describe("the machine", requires("bwrap", "userns"), () => {
   it("where something else has the state directory's name is told what", async () => {
     writeFileSync(join(home.home, "state"), "not a directory");
     const failure = await fails(START, 125);
-    expect(failure.message).toContain("state");
+    expect(failure).toMatchObject({
+      code: "host.unwritable",
+      message: expect.stringContaining(join(home.home, "state")),
+    });
     expect(readFileSync(join(home.home, "state"), "utf8")).toBe("not a directory");
-    rmSync(join(home.home, "state"));
+  });
+
+  it("whose state directory holds strange things works all the same", async () => {
+    const state = join(home.home, "state");
+    mkdirSync(join(state, "odd", "metadata.json"), { recursive: true });
+    mkdirSync(join(state, "noise"));
+    writeFileSync(join(state, "noise", "metadata.json"), Buffer.from([0xff, 0, 0x7b, 0x22]));
+    writeFileSync(join(state, "stray"), "");
+    symlinkSync("/nowhere", join(state, "link"));
+    for (const argv of [START, ["list", "active"], ["list", "kept"], ["cleanup", "--yes"]]) {
+      expect([argv, (await home.run(argv)).code]).toEqual([argv, 0]);
+    }
+    expect(home.names("state")).toEqual(["link", "noise", "odd", "stray"]);
   });
 });
