@@ -42,7 +42,10 @@ remove_stale() {
 }
 
 take_lock() {
-  mkdir -p "$tools"
+  mkdir -p "$tools" 2>/dev/null || :
+  # No lock could ever be taken there, and waiting for one would not end.
+  [ -w "$tools" ] || fail "this checkout is not prepared, and $tools cannot be written by $(id -un 2>/dev/null || id -u)" \
+    "run bin/bot-bottle --version once as the owner of the checkout"
   waited=0
   until mkdir "$lock" 2>/dev/null; do
     if is_stale; then remove_stale; fi

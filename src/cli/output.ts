@@ -58,15 +58,20 @@ function writeAll(fd: number, bytes: Uint8Array, gone: Gone): void {
     try {
       rest = rest.subarray(writeSync(fd, rest));
     } catch (error) {
-      const code = systemCode(error);
-      if (code === "EAGAIN") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
-      else {
-        // Once: how it is told must not fail the same way.
-        gone.add(fd);
-        if (code !== "EPIPE" && fd === 1) throw stdoutError(error);
-      }
+      giveUpUnlessBusy(error, fd, gone);
     }
   }
+}
+
+/** Waits a little where the other side is slow. Throws HostError for stdout, once: how it is told must not fail the same way. */
+function giveUpUnlessBusy(error: unknown, fd: number, gone: Gone): void {
+  const code = systemCode(error);
+  if (code === "EAGAIN") {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    return;
+  }
+  gone.add(fd);
+  if (code !== "EPIPE" && fd === 1) throw stdoutError(error);
 }
 
 function stdoutError(cause: unknown): HostError {

@@ -112,8 +112,9 @@ async function ownBottle(bottle: Bottle, options: RunOptions): Promise<Outcome> 
   try {
     await using owner = await openOwner(bottle);
     io.signal.throwIfAborted();
-    const session = await startAgent(bottle, options.openLog);
+    // Before the agent has the screen: a line of ours in the middle of its own would spoil it.
     io.output.note(io.output.color.dim(`bot-bottle: ${bottle.id} is running`));
+    const session = await startAgent(bottle, options.openLog);
     options.onRunning?.(bottle);
     const ended = await waitForEnd(bottle, session, options);
     void owner;

@@ -49,10 +49,10 @@ export async function listManifest(
   const warnings = [
     ...bottles.warnings,
     ...homeAgents.warnings,
-    ...guests.warnings,
     ...shadowed.map(
       (it) => `${it.file} is ignored: your own agent ${it.name} wins over the repository's`,
     ),
+    ...guests.warnings,
     ...(await legacy(userHome, !bottles.isThere && !homeAgents.isThere)),
   ];
   const agents = [...homeAgents.entries, ...guests.entries.filter((it) => !own.has(it.name))];

@@ -14,6 +14,7 @@ import { systemClock } from "../base/clock.ts";
 import type { AuditLine } from "./audit.ts";
 import {
   type AuditLog,
+  auditHead,
   GENESIS_HASH,
   hashLine,
   openAuditLog,
@@ -65,6 +66,8 @@ describe("an audit log", () => {
     fill(3);
     owner.append({ kind: "close" });
     expect(owner.head().seq).toBe(4);
+    expect(auditHead(path)).toEqual(owner.head());
+    expect(auditHead(`${path}.missing`)).toBeUndefined();
     expect(await verifyAudit(path, { head: owner.head() })).toEqual({
       ok: true,
       lines: 5,

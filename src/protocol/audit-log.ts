@@ -13,7 +13,7 @@ import {
   writeSync,
 } from "node:fs";
 import { type Clock, isoTime } from "../base/clock.ts";
-import { ProtocolError } from "../base/errors.ts";
+import { ProtocolError, systemCode } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
 import { AUDIT_SCHEMA_VERSION, type AuditEvent, type AuditLine, auditLineSchema } from "./audit.ts";
 
@@ -183,6 +183,23 @@ interface Tail {
 
 function hashOf(tail: Tail): string {
   return tail.last === undefined ? GENESIS_HASH : hashLine(tail.last);
+}
+
+/** Where the chain of a closed log ends; undefined when there is no such log. Throws ProtocolError, or a system error. */
+export function auditHead(path: string): AuditHead | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+  try {
+    const tail = readTail(fd);
+    return { seq: tail.seq, hash: hashOf(tail) };
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function readTail(fd: number): Tail {

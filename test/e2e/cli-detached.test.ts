@@ -23,7 +23,7 @@ import { requires } from "../support/requires.ts";
 
 const AGENT = `agent_provider: { template: command, settings: { argv: [/bin/sh, -c, 'echo agent speaks; echo agent complains >&2; echo work > made.txt; sleep 300'] } }`;
 const digest = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
-const json = (end: Ended): any => JSON.parse(end.stdout.toString());
+const json = (end: Ended) => JSON.parse(end.stdout.toString());
 
 describe("a bottle in the background", requires("bwrap", "userns"), () => {
   let home: CliHome;

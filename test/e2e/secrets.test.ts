@@ -198,7 +198,8 @@ describe("the values of credentials", requires("bwrap", "userns"), () => {
       expect(stdout.toString() + stderr + readFileSync(events, "utf8")).not.toContain(value);
     expectNowhere(known, -1, "the end");
     const seen = sink.arrived.map(
-      ({ headers, url }) => `${headers.authorization ?? ""}${headers["x-service-key"] ?? ""}${url}`,
+      ({ headers, url }) =>
+        `${headers.authorization ?? ""}${String(headers["x-service-key"] ?? "")}${url}`,
     );
     expect(seen).toEqual([
       `Bearer ${TOKENS.env}/`,

@@ -28,13 +28,16 @@ export const ownerCommand: Command = {
     const said: string[] = [];
     const quiet = recordingOutput(io.output, said);
     try {
-      return await runBottle(start.plan, secrets, {
+      const status = await runBottle(start.plan, secrets, {
         io: { ...io, output: quiet },
         eventsFile: start.eventsFile,
         isHeadless: true,
         openLog: agentLog,
         onRunning: (bottle) => answer({ kind: "running", slug: bottle.id, pid: process.pid }),
       });
+      // Without effect once the agent ran; otherwise its program is missing, and that status is the program's place.
+      answer({ kind: "failed", status, text: said.join("\n") });
+      return status;
     } catch (error) {
       const status = reportFailure(error, quiet, {
         isJson: false,
