@@ -155,7 +155,8 @@ async function findRecord(stateRoot: string, name: string): Promise<FoundRecord>
   } catch (error) {
     // Another user's directory is not ours to judge.
     const isForeign = systemCode(error) === "EACCES";
-    if (error instanceof ProtocolError || isForeign) return { name, id, stateDir, record: undefined };
+    if (error instanceof ProtocolError || isForeign)
+      return { name, id, stateDir, record: undefined };
     throw error;
   }
 }

@@ -12,7 +12,7 @@ import { cleanText } from "../clean-text.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import { endByForce } from "../end-by-force.ts";
 import { isSet } from "../flags/read.ts";
-import { matchSlug } from "../slugs.ts";
+import { activeNames, matchSlug } from "../slugs.ts";
 
 /** How long an owner that does not answer its socket may take to end after SIGTERM, before it is killed, in milliseconds. */
 const TERMINATE_MS = 30_000;
@@ -85,7 +85,7 @@ function choose(
     });
   }
   const names = bottles.map((bottle) => bottle.slug);
-  const wanted = new Set(args.map((text) => matchSlug(text, names)));
+  const wanted = new Set(args.map((text) => matchSlug(text, names, activeNames(bottles))));
   const chosen = bottles.filter((bottle) => wanted.has(bottle.slug));
   const idle = chosen.find((bottle) => !isActive(bottle));
   if (idle === undefined) return chosen;
