@@ -28,11 +28,13 @@ export interface Measured {
  * The shell's own clock: from before the fork to the exit, with the processor time of everything that was waited for. The
  * output goes through pipes, as it does for whoever runs an agent unattended.
  */
-const TIMED = `TIMEFORMAT='%3R %3U %3S'; { time "$@" </dev/null 2>&3 | cat >/dev/null; } 3>/dev/null; exit "\${PIPESTATUS[0]}"`;
+const TIMED = `TIMEFORMAT='%3R %3U %3S'
+{ time "$@" </dev/null 2>&4 | cat >/dev/null; } 4> >(tail -n 20 >&3)
+exit "\${PIPESTATUS[0]}"`;
 
 /** Runs one program once. Throws when it fails, with what it said. */
 export async function measure({ argv, cwd, env }: Contender): Promise<Sample> {
-  const { stderr } = await run("bash", ["-c", TIMED, "bench", ...argv], {
+  const { stderr } = await run("bash", ["-c", `exec 3>&1; ${TIMED}`, "bench", ...argv], {
     ...(cwd === undefined ? {} : { cwd }),
     env: { ...process.env, ...env },
   });

@@ -4,6 +4,7 @@
 import { execFileSync } from "node:child_process";
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -180,6 +181,31 @@ function emitTypes(): void {
     stdio: ["ignore", 2, 2],
   });
   rmSync(config);
+  freeTypes(join(temp, "types"));
+}
+
+/** Leaves the declarations that the exports lead to, and makes them stand without the packages that are bundled. */
+function freeTypes(types: string): void {
+  const reached = new Set<string>();
+  const visit = (file: string): void => {
+    if (reached.has(file)) return;
+    reached.add(file);
+    const text = readFileSync(file, "utf8");
+    for (const [, path = ""] of text.matchAll(/(?:from |import\()"(\.[^"]+)"/g)) {
+      visit(join(dirname(file), path.replace(/\.ts$/, ".d.ts")));
+    }
+    const zod = relative(dirname(file), join(types, "zod-mini.ts"));
+    const own = text.replaceAll('"zod/mini"', `"${zod.startsWith(".") ? zod : `./${zod}`}"`);
+    const foreign = /(?:from |import\()"(?!\.|node:)([^"]+)"/.exec(own)?.[1];
+    if (foreign !== undefined) throw new Error(`${file} needs the types of ${foreign}`);
+    writeFileSync(file, own);
+  };
+  for (const entry of ["index.d.ts", "testing/index.d.ts"]) visit(join(types, entry));
+  for (const file of readdirSync(types, { recursive: true, encoding: "utf8" })) {
+    const path = join(types, file);
+    if (statSync(path).isFile() && !reached.has(path)) rmSync(path);
+  }
+  copyFileSync(join(root, "scripts/build/zod-mini.d.ts"), join(types, "zod-mini.d.ts"));
 }
 
 /** Moves every file of the new build into dist/, removes what it no longer has, and stamps it. */

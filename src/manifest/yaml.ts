@@ -85,9 +85,7 @@ export function parseYaml(text: string): YamlResult {
     logLevel: "silent",
   });
   const problems = [...document.errors, ...document.warnings];
-  const syntax = withoutRepeats(
-    problems.map((problem) => syntaxFault(problem, text, document.contents)),
-  ).slice(0, MAX_SYNTAX_FAULTS);
+  const syntax = syntaxFaults(problems, text, document.contents).slice(0, MAX_SYNTAX_FAULTS);
   if (syntax.length > 0) return { tree: undefined, faults: [], syntax };
   const walk: Walk = { places: new Map([["[]", { key: 0, value: 0 }]]), faults: [] };
   const value = document.contents === null ? {} : readNode(document.contents, [], walk);
@@ -98,33 +96,37 @@ export function parseYaml(text: string): YamlResult {
   };
 }
 
-type SyntaxFault = YamlResult["syntax"][number] & { readonly isUnclosed: boolean };
-
-/** What never closed is found where the next thing begins; its own place is the one to edit. */
-function syntaxFault(problem: YAMLError, text: string, root: Node | null): SyntaxFault {
-  const [offset] = problem.pos;
-  // The parser has no code of its own for it.
-  const isFlow = problem.code === "BAD_INDENT" && problem.message.startsWith("Flow ");
-  const open = isFlow && root !== null ? lastUnclosed(root, offset, text) : undefined;
-  if (open !== undefined) {
-    const bracket = text[open] ?? "";
-    const end = bracket === "{" ? "}" : "]";
-    return {
-      offset: open,
-      message: `a "${bracket}" is not closed; "${end}" is expected`,
-      isUnclosed: true,
-    };
+/** One bracket that is open leaves those around it open, too: the first is told, and looked for once. */
+function syntaxFaults(
+  problems: readonly YAMLError[],
+  text: string,
+  root: Node | null,
+): YamlResult["syntax"] {
+  const faults: { readonly offset: number; readonly message: string }[] = [];
+  let isUnclosedTold = false;
+  for (const problem of problems) {
+    const [offset] = problem.pos;
+    const isUnclosed = isOpenFlow(problem);
+    if (isUnclosed && isUnclosedTold) continue;
+    isUnclosedTold ||= isUnclosed;
+    const open = isUnclosed && root !== null ? lastUnclosed(root, offset, text) : undefined;
+    const message =
+      SYNTAX[problem.code] ?? "this is not YAML; a key followed by a colon is expected";
+    faults.push(open === undefined ? { offset, message } : unclosedFault(open, text));
   }
-  const message = SYNTAX[problem.code] ?? "this is not YAML; a key followed by a colon is expected";
-  return { offset, message, isUnclosed: false };
+  return faults;
 }
 
-/** One bracket that is open leaves those around it open, too: the first is told. */
-function withoutRepeats(faults: readonly SyntaxFault[]): YamlResult["syntax"] {
-  const first = faults.findIndex((fault) => fault.isUnclosed);
-  return faults
-    .filter((fault, index) => !fault.isUnclosed || index === first)
-    .map(({ offset, message }) => ({ offset, message }));
+/** The parser has no code of its own for a bracket that is not closed. */
+function isOpenFlow(problem: YAMLError): boolean {
+  return problem.code === "BAD_INDENT" && problem.message.startsWith("Flow ");
+}
+
+/** What never closed is found where the next thing begins; its own place is the one to edit. */
+function unclosedFault(offset: number, text: string): { offset: number; message: string } {
+  const bracket = text[offset] ?? "";
+  const end = bracket === "{" ? "}" : "]";
+  return { offset, message: `a "${bracket}" is not closed; "${end}" is expected` };
 }
 
 /** Offset of the last bracket before `limit` that has no end. */

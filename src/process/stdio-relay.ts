@@ -73,7 +73,7 @@ export async function openSafeStdio(options: SafeStdioOptions): Promise<SafeStdi
   owned.defer("safety", () => void openTuples.delete(stdio));
   openTuples.add(stdio);
   return {
-    stdio,
+    stdio: Object.freeze(stdio),
     hasTerminal: isShared && descriptors.some((fd) => isatty(fd)),
     finish: () => {
       openTuples.delete(stdio);

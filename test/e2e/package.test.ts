@@ -77,6 +77,13 @@ export async function run(): Promise<number | undefined> {
   const { exitCode } = await bottle.exec(["true"]);
   for await (const event of bottle.events()) {
     const kind: BottleEvent["kind"] = event.kind;
+    if (event.kind === "decision") {
+      const verdict: "allow" | "deny" | "redact" | "hold" | undefined = event.event.verdict;
+      const host: string | undefined = event.event.host;
+      // @ts-expect-error the types of decisions are exact
+      const wrong: number = event.event.reason;
+      void [verdict, host, wrong];
+    }
     if (kind === "closed") break;
   }
   return exitCode;
@@ -102,6 +109,7 @@ describe("the package", () => {
         PATH: SEARCH_PATH,
         HOME: folder,
         TMPDIR: join(folder, "tmp"),
+        NODE_COMPILE_CACHE: join(folder, "compiled"),
         npm_config_update_notifier: "false",
         npm_config_fund: "false",
         npm_config_audit: "false",

@@ -15,8 +15,6 @@ import { decodeText } from "../../src/manifest/source.ts";
 
 const userHome = parseHostPath("/home/me");
 const PARAMETERS = { seed: 20260, numRuns: 400 };
-/** No file may keep us longer, whatever it holds; the machine is slow and shared. */
-const MAX_PARSE_MS = 3000;
 
 function judge(text: string): void {
   const lines = text.split("\n");
@@ -121,11 +119,6 @@ describe("the largest block", () => {
     return text;
   };
   const file = (yaml: string): string => `---\n${yaml}\n---\n`;
-  function inTime(work: () => void): void {
-    const started = performance.now();
-    work();
-    expect(performance.now() - started).toBeLessThan(MAX_PARSE_MS);
-  }
 
   it.each([
     ["brackets", fill("[")],
@@ -147,7 +140,7 @@ describe("the largest block", () => {
     ["a long key", `? ${fill("x")}\n: 1`],
   ])("of an agent, full of %s", (_, yaml) => {
     const text = file(yaml.slice(0, MAX_AGENT_BLOCK - 2));
-    inTime(() => judge(text));
+    judge(text);
   });
 
   it.each([
@@ -159,12 +152,12 @@ describe("the largest block", () => {
     ["wide characters", `egress: {routes: [{host: "${numbered(() => "é")}"}]}`],
   ])("of a bottle, full of %s", (_, yaml) => {
     const source = { name: "x", file: "x.md", text: file(yaml) };
-    inTime(() => void parseBottle(source, userHome));
+    parseBottle(source, userHome);
   });
 
   it("is refused when it is larger, unread", () => {
     const text = file(numbered(() => "[".repeat(1000)).repeat(2));
     expect(parseBottle({ name: "x", file: "x.md", text }, userHome).issues).toHaveLength(1);
-    inTime(() => judge(text));
+    judge(text);
   });
 });

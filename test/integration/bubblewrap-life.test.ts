@@ -199,8 +199,9 @@ describe.each(modesHere())(
       for (const fd of fds) closeSync(fd);
       expect((await raw.wait("failed"))["failed"]).toContain("openSafeStdio");
       await owner.wait("ready");
+      // What reads the relay's pipe comes first: later it would take what `cat` writes.
       const script =
-        "cat; timeout 0.2 cat </proc/self/fd/1 >/tmp/seen; echo overwritten 2>/dev/null 1<>/proc/self/fd/0; echo to stdout; echo to stderr >&2; echo again >/dev/stdout; stat -L -c %F /proc/self/fd/0 /proc/self/fd/1";
+        "timeout 0.2 cat </proc/self/fd/1 >/tmp/seen; cat; echo overwritten 2>/dev/null 1<>/proc/self/fd/0; echo to stdout; echo to stderr >&2; echo again >/dev/stdout; stat -L -c %F /proc/self/fd/0 /proc/self/fd/1";
       await owner.ask({ argv: ["bash", "-c", script], stdio: "inherit" }, "status");
       expect((await owner.sh("cat /tmp/seen")).stdout).not.toContain("before");
       await owner.close();
