@@ -6,6 +6,7 @@ export interface ZodMiniType<O = unknown, _I = unknown, _X = unknown> {
   readonly _zod: { readonly output: O };
 }
 type Out<T> = T extends ZodMiniType<infer O> ? O : never;
+
 export type { Out as infer };
 
 export interface ZodMiniString<_I = unknown> extends ZodMiniType<string> {}

@@ -6,8 +6,8 @@ import { closeSync, constants, openSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf, SidecarError, systemCode } from "../base/errors.ts";
 import { ignore } from "../base/log.ts";
-import { coreLimitArgs } from "../process/core-limit.ts";
 import { findBinary, requireBinary } from "../process/find-binary.ts";
+import { coreLimitArgs } from "../process/hard-limits.ts";
 import { BUNDLE_PROTOCOL_VERSION, type BundleOrder, type DaemonName } from "../protocol/bundle.ts";
 import { type BundleProcess, describeExit, openBundleProcess } from "./bundle-process.ts";
 import {

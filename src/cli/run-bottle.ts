@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { HostError } from "../base/errors.ts";
+import { CancelledError, HostError } from "../base/errors.ts";
 import type { Bottle, BottlePlan, CloseReport, Secrets, Session } from "../index.ts";
 import { EventHub, openBottle, openOwner } from "../index.ts";
 import type { ExitStatus } from "../process/exec.ts";
@@ -150,9 +150,11 @@ async function waitForEnd(bottle: Bottle, session: Session, options: RunOptions)
     isHeadless: options.isHeadless,
     onStop: (outcome) => stopped.resolve(outcome),
   });
-  // A signal that came before anyone listened for the agent.
-  if (options.io.signal.aborted)
-    stopped.resolve({ kind: "fault", error: options.io.signal.reason });
+  // A signal that came before anyone listened for the agent; a terminal's Ctrl-C was the agent's own.
+  const early: unknown = options.io.signal.reason;
+  const isCtrlC = early instanceof CancelledError && early.signal === "SIGINT";
+  const isAgents = isCtrlC && bottle.plan.guest.terminal === "shared";
+  if (options.io.signal.aborted && !isAgents) stopped.resolve({ kind: "fault", error: early });
   const exited = session.exited.then(
     (exit: ExitStatus): Outcome => ({ kind: "status", status: statusOf(exit) }),
     (error: unknown): Promise<Outcome> =>

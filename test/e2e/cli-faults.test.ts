@@ -1,6 +1,6 @@
 // What a user gets for each thing that can be wrong: one error that names it and says what to do, the promised exit status, and
 // nothing left behind.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import {
   chmodSync,
   chownSync,
@@ -14,7 +14,7 @@ import {
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { runCli } from "../support/built-cli.ts";
+import { CLI, ended, runCli } from "../support/built-cli.ts";
 import { CliHome, failureOf } from "../support/cli-home.ts";
 import { requires } from "../support/requires.ts";
 
@@ -318,7 +318,28 @@ describe("the machine", requires("bwrap", "userns"), () => {
       });
     });
 
-    it("works under tight limits of its own", async () => {
+    it.each([
+      "--core=0:0",
+      "--nproc=1500:1500",
+      "--nofile=512:512",
+      "--fsize=50000000:50000000",
+      "--memlock=0:0",
+    ])("works under a hard limit of its own: %s", async (limit) => {
+      const { uid } = asUser as { uid?: number };
+      const child = spawn(
+        "prlimit",
+        [limit, process.execPath, CLI, ...START, "--", "/bin/sh", "-c", "exit 5"],
+        {
+          cwd: home.project,
+          env: { ...asUser.env, HOME: home.root, BOT_BOTTLE_HOME: home.home },
+          ...(uid === undefined ? {} : { uid, gid: uid }),
+        },
+      );
+      child.stdin.end();
+      expect(await ended(child)).toMatchObject({ code: 5 });
+    });
+
+    it("needs no right of root", async () => {
       const { code, stderr } = await home.run([...START, "--", "/bin/sh", "-c", "exit 5"], asUser);
       expect([code, stderr]).toEqual([5, expect.any(String)]);
     });

@@ -21,12 +21,20 @@ export class CliHome implements AsyncDisposable {
   readonly root: string;
   readonly home: string;
   readonly project: string;
+  /** Where temporary files of the command go; Node keeps its compiled code there, too. */
+  readonly temporary: string;
 
   constructor(bottle: string = SHELL, parent: string = tmpdir()) {
     this.root = mkdtempSync(join(parent, "bb-cli-"));
     this.home = join(this.root, "home");
     this.project = join(this.root, "project");
-    for (const directory of [join(this.home, "bottles"), join(this.home, "agents"), this.project])
+    this.temporary = join(this.root, "tmp");
+    for (const directory of [
+      join(this.home, "bottles"),
+      join(this.home, "agents"),
+      this.project,
+      this.temporary,
+    ])
       mkdirSync(directory, { recursive: true });
     this.bottle("box", bottle);
     this.agent("worker", "box");
@@ -48,7 +56,7 @@ export class CliHome implements AsyncDisposable {
     return {
       cwd: this.project,
       ...more,
-      env: { HOME: this.root, BOT_BOTTLE_HOME: this.home, ...more.env },
+      env: { HOME: this.root, BOT_BOTTLE_HOME: this.home, TMPDIR: this.temporary, ...more.env },
     };
   }
 
@@ -81,6 +89,7 @@ export class CliHome implements AsyncDisposable {
   async expectNothingLeft(): Promise<void> {
     await vi.waitFor(() => expect(processesAround(this.root)).toEqual([]), 5000);
     expect(this.names("run")).toEqual([]);
+    expect(readdirSync(this.temporary).filter((name) => name !== "node-compile-cache")).toEqual([]);
     expect(readFileSync("/proc/net/unix", "utf8")).not.toContain(this.root);
     expect(readFileSync("/proc/self/mounts", "utf8")).not.toContain(this.home);
   }

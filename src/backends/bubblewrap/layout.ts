@@ -2,8 +2,8 @@
 import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats, statSync } from "node:fs";
 import { systemCode } from "../../base/errors.ts";
 import { type HostPath, parseHostPath } from "../../base/ids.ts";
-import { coreLimitArgs } from "../../process/core-limit.ts";
 import { findBinary, missingBinary, requireBinary } from "../../process/find-binary.ts";
+import { coreLimitArgs, hardProcessLimit } from "../../process/hard-limits.ts";
 import type { BackendPorts } from "../contract.ts";
 import type { HostLayout } from "./render.ts";
 
@@ -72,6 +72,7 @@ export async function probeLayout(ports: BackendPorts, isRoot: boolean): Promise
     setpriv: setpriv === undefined ? undefined : parseHostPath(setpriv),
     prlimit: prlimit === undefined ? undefined : parseHostPath(prlimit),
     coreLimitArgs: coreLimitArgs(),
+    hardProcesses: hardProcessLimit(),
     rootEntries: findRootEntries(),
     etcEntries: findEtcEntries(),
     maskedProc: findMaskedProc(),

@@ -35,6 +35,7 @@ const LAYOUT: HostLayout = {
   setpriv: host("/usr/bin/setpriv"),
   prlimit: host("/usr/bin/prlimit"),
   coreLimitArgs: ["--core=1:1"],
+  hardProcesses: undefined,
   rootEntries: [
     { name: "bin", linkTarget: "usr/bin" },
     { name: "lib64", linkTarget: undefined },

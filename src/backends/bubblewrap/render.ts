@@ -22,6 +22,8 @@ export interface HostLayout {
   readonly prlimit: HostPath | undefined;
   /** Its arguments that set the core limit; none where that cannot be set. */
   readonly coreLimitArgs: readonly string[];
+  /** Our own hard limit on processes, which a guest's cannot exceed; undefined where there is none. */
+  readonly hardProcesses: number | undefined;
   /** Top-level directories of programs and libraries: a link such as bin → usr/bin, or a directory of its own. */
   readonly rootEntries: readonly {
     readonly name: string;
@@ -166,8 +168,8 @@ const NODE_FLAGS = ["--no-rehash-snapshot"] as const;
  * processes is set here, because inside the user namespace it counts the guest alone.
  */
 function renderFirstProcess(plan: GuestPlan, layout: HostLayout): readonly string[] {
-  const { processes } = plan.limits;
-  const isLimited = processes !== undefined && layout.prlimit !== undefined;
+  const isLimited = plan.limits.processes !== undefined && layout.prlimit !== undefined;
+  const processes = Math.min(plan.limits.processes ?? Infinity, layout.hardProcesses ?? Infinity);
   return [
     ...["/bin/sh", "-c", `exec "$@" 2>&${LAUNCH_FDS.stderr} ${LAUNCH_FDS.stderr}>&-`, "sh"],
     ...(isLimited ? [layout.prlimit, `--nproc=${processes}:${processes}`, "--"] : []),
