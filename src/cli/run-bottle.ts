@@ -1,7 +1,5 @@
 /** Owns one bottle for the life of its agent: launch, session, signals, teardown, and what to say at the end. */
-import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { CancelledError, HostError } from "../base/errors.ts";
 import type { Bottle, BottlePlan, CloseReport, Secrets, Session } from "../index.ts";
 import { EventHub, openBottle, openOwner } from "../index.ts";
@@ -86,21 +84,12 @@ export async function runBottle(
 function openRelays(ports: Omit<SafeStdioOptions, "dir">): {
   readonly stdio: Promise<SafeStdio>;
 } & AsyncDisposable {
-  const stdio = openInPrivate(ports);
+  const stdio = openSafeStdio({ ...ports, dir: tmpdir() });
   const closed = stdio.then(
     (opened) => () => opened[Symbol.asyncDispose](),
     () => () => Promise.resolve(),
   );
   return { stdio, [Symbol.asyncDispose]: async () => (await closed)() };
-}
-
-async function openInPrivate(ports: Omit<SafeStdioOptions, "dir">): Promise<SafeStdio> {
-  const dir = await mkdtemp(join(tmpdir(), "bot-bottle-stdio-"));
-  try {
-    return await openSafeStdio({ ...ports, dir });
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-  }
 }
 
 type Outcome =
