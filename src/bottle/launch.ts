@@ -124,14 +124,12 @@ async function openParts(
   openAudit(state);
   scope.defer("audit log", () => closeAudit(plan, keeper, options.ports.clock));
   await state.step("authority");
-  const authority = openAuthority(state);
   const bundleScope = new Scope({ clock: options.ports.clock });
   const guestScope = new Scope({ clock: options.ports.clock });
   scope.defer("guest and bundle", () => closeBoth(guestScope, bundleScope, keeper));
   const { bundle, guest, workspace } = await openBoth(state, {
     bundleScope,
     guestScope,
-    authority,
     cancel,
   });
   await state.step("isolation");
@@ -178,11 +176,13 @@ function openAudit(state: LaunchState): void {
 interface BothInput {
   readonly bundleScope: Scope;
   readonly guestScope: Scope;
-  readonly authority: CertificateAuthority;
   readonly cancel: AbortController;
 }
 
-/** Opens bundle and guest side by side; when one fails the other is cancelled, and the first error wins. */
+/**
+ * Opens bundle and guest side by side; when one fails the other is cancelled, and the first error wins. The guest takes longer
+ * to come up, so it is started first, and what it does not need is made meanwhile: the authority, the bundle.
+ */
 async function openBoth(
   state: LaunchState,
   input: BothInput,
@@ -197,9 +197,13 @@ async function openBoth(
       throw error;
     }
   };
-  const [bundle, guest] = await Promise.allSettled([
-    guard(openBundle(state, input.bundleScope, input.authority)),
-    guard(openGuest(state, input.guestScope, input.authority)),
+  let made: CertificateAuthority | undefined;
+  const makeAuthority = (): CertificateAuthority => (made ??= openAuthority(state));
+  const started = Promise.withResolvers<void>();
+  const opening = guard(openGuest(state, input.guestScope, { makeAuthority, started }));
+  const [guest, bundle] = await Promise.allSettled([
+    opening.finally(started.resolve),
+    guard(started.promise.then(() => openBundle(state, input.bundleScope, makeAuthority))),
   ]);
   if (first !== undefined) throw first.error;
   if (bundle.status === "rejected" || guest.status === "rejected") throw cancelled(state.signal);

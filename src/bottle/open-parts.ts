@@ -51,10 +51,11 @@ export function openAuthority(state: LaunchState): CertificateAuthority {
 export async function openBundle(
   state: LaunchState,
   scope: Scope,
-  authority: CertificateAuthority,
+  makeAuthority: () => CertificateAuthority,
 ): Promise<BundleHandle> {
   const { plan, options, keeper, events } = state;
   await state.step("bundle");
+  const authority = makeAuthority();
   const secrets = new Map(options.secrets);
   secrets.set(CA_KEY_SLOT, new Secret(CA_KEY_SLOT, authority.keyPem));
   const upstreamCa = await Promise.all(plan.upstreamCaFiles.map(readCaFile));
@@ -113,6 +114,12 @@ export interface OpenedGuest {
   readonly workspace: TreeSnapshot | undefined;
 }
 
+export interface GuestInput {
+  readonly makeAuthority: () => CertificateAuthority;
+  /** Resolved when the guest has been started, or never will be. */
+  readonly started: PromiseWithResolvers<void>;
+}
+
 /**
  * Copies the workspace and starts the guest; resolves when guest-init holds the relays and the guest's /etc is filled, which
  * happens while the guest starts: guest-init needs none of it.
@@ -120,7 +127,7 @@ export interface OpenedGuest {
 export async function openGuest(
   state: LaunchState,
   scope: Scope,
-  authority: CertificateAuthority,
+  { makeAuthority, started }: GuestInput,
 ): Promise<OpenedGuest> {
   const { plan } = state;
   await state.step("workspace");
@@ -129,10 +136,9 @@ export async function openGuest(
   const workspace = await openWorkspace(state);
   await chmod(plan.paths.guestEtc, 0o755);
   await state.step("guest");
-  const started = Promise.withResolvers<void>();
   const [guest, etc] = await Promise.allSettled([
     launchGuest(state, scope, started.resolve).finally(started.resolve),
-    started.promise.then(() => writeEtc(plan, authority)),
+    started.promise.then(() => writeEtc(plan, makeAuthority())),
   ]);
   if (guest.status === "rejected") throw guest.reason;
   if (etc.status === "rejected") throw etc.reason;
@@ -152,7 +158,7 @@ async function launchGuest(
     stdio: (await options.stdio) ?? NO_STDIO,
     onResources: async (resources) => {
       await keeper.update({ guest: recordedGuest(resources) });
-      if (resources.processes.length > 0) onStarted();
+      if (resources.processes.length > 0 || Object.keys(resources.objects).length > 0) onStarted();
     },
   });
   return scope.use("guest", guest);

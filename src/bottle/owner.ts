@@ -12,7 +12,7 @@ import { messageOf, ProtocolError } from "../base/errors.ts";
 import { parseGuestPath } from "../base/ids.ts";
 import { LeftOut } from "../base/left-out.ts";
 import { decodeArchive, encodeArchive } from "../protocol/archive.ts";
-import { type ControlOrder, type ControlReport, controlOrderSchema } from "../protocol/control.ts";
+import type { ControlOrder, ControlReport } from "../protocol/control.ts";
 import { type Channel, type ChannelHandlers, type Mux, openMux } from "../protocol/mux.ts";
 import type { Bottle } from "./bottle.ts";
 
@@ -27,8 +27,12 @@ export interface Owner extends AsyncDisposable {
 /** Opens the control socket of a bottle. Throws the system's error when it cannot listen. */
 export async function openOwner(bottle: Bottle): Promise<Owner> {
   const path = bottle.plan.paths.control;
-  const muxes = new Set<Mux<ControlOrder, ControlReport>>();
-  const server = createServer((socket) => serveCommand(socket, bottle, muxes));
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    void serveCommand(socket, bottle);
+  });
   server.maxConnections = MAX_CONNECTIONS;
   await listen(server, path);
   chmodSync(path, 0o600);
@@ -36,7 +40,7 @@ export async function openOwner(bottle: Bottle): Promise<Owner> {
     path,
     [Symbol.asyncDispose]: async () => {
       const closed = new Promise((resolve) => server.close(resolve));
-      for (const mux of muxes) mux.destroy();
+      for (const socket of sockets) socket.destroy();
       await closed;
     },
   };
@@ -49,18 +53,15 @@ function listen(server: Server, path: string): Promise<void> {
   });
 }
 
-function serveCommand(
-  socket: Socket,
-  bottle: Bottle,
-  muxes: Set<Mux<ControlOrder, ControlReport>>,
-): void {
+/** The schema is loaded for the first command, not for every start: most bottles never see one. */
+async function serveCommand(socket: Socket, bottle: Bottle): Promise<void> {
+  socket.on("error", () => socket.destroy());
+  const { controlOrderSchema } = await import("../protocol/control.ts");
   const mux: Mux<ControlOrder, ControlReport> = openMux<ControlOrder, ControlReport>(socket, {
     decode: (value) => controlOrderSchema.safeParse(value).data,
     onMessage: (order) => void answer(mux, order, bottle),
     onChannel: (channel, order) => serveOrder(channel, order, bottle),
   });
-  muxes.add(mux);
-  void mux.closed.then(() => muxes.delete(mux));
 }
 
 /** Channel 0: the bottle as a whole. */
