@@ -2,6 +2,7 @@
  * What is left when a bottle ends, and what becomes of the agent's work. The state directory is removed only when nothing in
  * it could be work: the agent ended with status 0, and workspace and home equal what was given. Otherwise it stays, marked.
  */
+import { rmSync } from "node:fs";
 import { rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Clock, isoTime } from "../base/clock.ts";
@@ -99,7 +100,18 @@ export async function removeState(state: string): Promise<void> {
     if (code === "ENOSPC" || code === "EDQUOT") return removeInPlace(state);
     throw hostWriteError(error, state);
   }
+  removeOwn(join(gone, "etc"));
   await removeTree(gone);
+}
+
+/** The quick way, for what no guest could write. */
+function removeOwn(directory: string): void {
+  try {
+    rmSync(directory, { recursive: true, force: true });
+  } catch (error) {
+    // What is left is removed, or reported, with the rest.
+    void error;
+  }
 }
 
 /** Not even a name can be written: the guest's trees go first, and the record last. */

@@ -8,7 +8,6 @@ import { type Logger, silentLogger } from "../base/log.ts";
 import type { HomePaths } from "../base/paths.ts";
 import type { Secrets } from "../base/secret.ts";
 import type { BundleHost } from "../bundle/contract.ts";
-import { createProcessBundleHost } from "../bundle/launch-bundle.ts";
 import { loadManifest } from "../manifest/load.ts";
 import type { Manifest } from "../manifest/types.ts";
 import type { Exec } from "../process/exec.ts";
@@ -96,6 +95,14 @@ export interface OpenOptions {
   readonly secrets?: Secrets;
 }
 
+/** Loaded while the guest starts: it needs its processor more than we do. */
+const processBundleHost: BundleHost = {
+  launch: async (plan, context) => {
+    const { createProcessBundleHost } = await import("../bundle/launch-bundle.ts");
+    return createProcessBundleHost().launch(plan, context);
+  },
+};
+
 /** Launches a plan, and meanwhile sweeps what dead owners of the same kind left. Throws as `launch` does. */
 export async function openBottle(plan: BottlePlan, options: OpenOptions): Promise<Bottle> {
   const log = options.log ?? silentLogger;
@@ -106,7 +113,7 @@ export async function openBottle(plan: BottlePlan, options: OpenOptions): Promis
     log,
     searchPath: options.env["PATH"] ?? "",
     backend: options.backend ?? (await openBackend(plan.backend)),
-    bundleHost: options.bundleHost ?? createProcessBundleHost(),
+    bundleHost: options.bundleHost ?? processBundleHost,
   };
   const secrets =
     options.secrets ??

@@ -22,6 +22,8 @@ export interface RunOptions {
   readonly isHeadless: boolean;
   /** Opens a file for the agent's output instead of our descriptors: the bottle has no watcher. */
   readonly openLog?: (bottle: Bottle) => number;
+  /** Opened already, while the plan was made; without them they are opened now. */
+  readonly relays?: Relays | undefined;
   /** Told once the agent runs. */
   readonly onRunning?: (bottle: Bottle) => void;
 }
@@ -49,11 +51,13 @@ export async function runBottle(
   const following = followProgress(events, io.output);
   try {
     // A bottle without a watcher never sees our descriptors.
-    await using relays = openRelays({
-      exec,
-      searchPath: io.env.all["PATH"] ?? "",
-      terminal: plan.guest.terminal === "shared" ? "share" : "hide",
-    });
+    await using relays =
+      options.relays ??
+      openRelays({
+        exec,
+        searchPath: io.env.all["PATH"] ?? "",
+        terminal: plan.guest.terminal === "shared" ? "share" : "hide",
+      });
     const bottle = await openBottle(plan, {
       env: io.env.all,
       log,
@@ -80,10 +84,13 @@ export async function runBottle(
   }
 }
 
-/** Opens the relays while the launch goes on: a shell makes their pipes. The launch reports it when they cannot be made. */
-function openRelays(ports: Omit<SafeStdioOptions, "dir">): {
+/** Relays of our descriptors that are being opened. */
+export interface Relays extends AsyncDisposable {
   readonly stdio: Promise<SafeStdio>;
-} & AsyncDisposable {
+}
+
+/** Opens the relays while other work goes on: a shell makes their pipes. The launch reports it when they cannot be made. */
+export function openRelays(ports: Omit<SafeStdioOptions, "dir">): Relays {
   const stdio = openSafeStdio({ ...ports, dir: tmpdir() });
   const closed = stdio.then(
     (opened) => () => opened[Symbol.asyncDispose](),
@@ -135,15 +142,13 @@ async function startAgent(bottle: Bottle, openLog: RunOptions["openLog"]): Promi
 
 async function waitForEnd(bottle: Bottle, session: Session, options: RunOptions): Promise<Outcome> {
   const stopped = Promise.withResolvers<Outcome>();
-  const stopListening = forwardSignals(bottle, session, {
+  const { receive, stopListening } = forwardSignals(bottle, session, {
     isHeadless: options.isHeadless,
     onStop: (outcome) => stopped.resolve(outcome),
   });
-  // A signal that came before anyone listened for the agent; a terminal's Ctrl-C was the agent's own.
+  // One that came while the agent was being started is the agent's like any other.
   const early: unknown = options.io.signal.reason;
-  const isCtrlC = early instanceof CancelledError && early.signal === "SIGINT";
-  const isAgents = isCtrlC && bottle.plan.guest.terminal === "shared";
-  if (options.io.signal.aborted && !isAgents) stopped.resolve({ kind: "fault", error: early });
+  if (early instanceof CancelledError && early.signal !== undefined) receive(early.signal);
   const exited = session.exited.then(
     (exit: ExitStatus): Outcome => ({ kind: "status", status: statusOf(exit) }),
     (error: unknown): Promise<Outcome> =>
@@ -175,7 +180,7 @@ function forwardSignals(
   bottle: Bottle,
   session: Session,
   { isHeadless, onStop }: SignalOptions,
-): () => void {
+): { readonly receive: (signal: NodeJS.Signals) => void; readonly stopListening: () => void } {
   let interrupts = 0;
   let grace: NodeJS.Timeout | undefined;
   const isShared = bottle.plan.guest.terminal === "shared";
@@ -190,15 +195,17 @@ function forwardSignals(
     session.kill(signal);
     grace ??= setTimeout(() => stop(signal), STOP_GRACE_MS);
   };
-  process.on("SIGINT", onInterrupt);
-  process.on("SIGTERM", onTerminate);
-  process.on("SIGHUP", onTerminate);
-  return () => {
-    clearTimeout(grace);
-    process.off("SIGINT", onInterrupt);
-    process.off("SIGTERM", onTerminate);
-    process.off("SIGHUP", onTerminate);
+  const receive = (signal: NodeJS.Signals): void => {
+    if (signal === "SIGINT") onInterrupt();
+    else onTerminate(signal);
   };
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, receive);
+  const stopListening = (): void => {
+    clearTimeout(grace);
+    for (const signal of signals) process.off(signal, receive);
+  };
+  return { receive, stopListening };
 }
 
 function sayEnd(plan: BottlePlan, report: CloseReport, { output }: CommandIo): void {

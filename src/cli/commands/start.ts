@@ -21,7 +21,7 @@ import { cwdGone } from "../env.ts";
 import { flagList, flagText, isSet } from "../flags/read.ts";
 import { offerInit } from "../offer-init.ts";
 import { describePlan, renderPreflight } from "../preflight.ts";
-import { runBottle } from "../run-bottle.ts";
+import { openRelays, type Relays, runBottle } from "../run-bottle.ts";
 
 /** The colours that every terminal has. */
 const HUES = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"] as const;
@@ -113,6 +113,7 @@ async function runStart(parsed: ParsedArgs, io: CommandIo): Promise<number> {
     hasTerminal: hasTerminal() && !isSet(flags, "detach"),
     ...(confirm === undefined ? {} : { confirm }),
   };
+  await using relays = earlyRelays(parsed, io);
   const planned = await planOrOfferInit(planRequest, isHeadless, io);
   if (isSet(flags, "dry-run") || io.env.isDryRun)
     return printPlan(planned.plan, io, isSet(flags, "json"));
@@ -127,7 +128,15 @@ async function runStart(parsed: ParsedArgs, io: CommandIo): Promise<number> {
       },
     );
   }
-  return confirmAndRun(planned, parsed, io);
+  return await confirmAndRun(planned, parsed, { io, relays });
+}
+
+/** Where no question comes before the launch, the relays are opened while the plan is made. */
+function earlyRelays({ flags }: ParsedArgs, io: CommandIo): Relays | undefined {
+  const runsHere = !isSet(flags, "dry-run") && !io.env.isDryRun && !isSet(flags, "detach");
+  if (!isSet(flags, "headless") || !runsHere) return undefined;
+  const searchPath = io.env.all["PATH"] ?? "";
+  return openRelays({ exec: createExec(), searchPath, terminal: "hide" });
 }
 
 /** On a fresh machine there is no agent yet: a terminal is offered a first one, anybody else is told how to get it. */
@@ -221,7 +230,7 @@ function printPlan(plan: BottlePlan, io: CommandIo, isJson: boolean): number {
 async function confirmAndRun(
   { plan }: PlannedStart,
   parsed: ParsedArgs,
-  io: CommandIo,
+  { io, relays }: { readonly io: CommandIo; readonly relays: Relays | undefined },
 ): Promise<number> {
   const { flags } = parsed;
   const isHeadless = isSet(flags, "headless");
@@ -242,5 +251,6 @@ async function confirmAndRun(
     const isJson = isSet(flags, "json");
     return detach(plan, secrets, io, { eventsFile: flagText(flags, "events"), isJson });
   }
-  return runBottle(plan, secrets, { io, eventsFile: flagText(flags, "events"), isHeadless });
+  const eventsFile = flagText(flags, "events");
+  return runBottle(plan, secrets, { io, eventsFile, isHeadless, relays });
 }
