@@ -46,6 +46,7 @@ export interface GuestPlan {
   /** Host directories: guest's home and workspace (writable), its /etc and the doors (read-only). */
   readonly homeDir: HostPath;
   readonly workspaceDir: HostPath | undefined;
+  /** May still be filling while the guest starts: it is bound, never copied. */
   readonly etcDir: HostPath;
   readonly doorsDir: HostPath;
   readonly logsDir: HostPath;
