@@ -266,6 +266,8 @@ describe("a bottle in the background", requires("bwrap", "userns"), () => {
       0,
       expect.stringContaining(`bot-bottle cp ${slug}:`),
     ]);
+    const [, head = ""] = /audit log ends at (\d+:[0-9a-f]{64})/.exec(stop.stderr) ?? [];
+    expect((await run("audit", "verify", slug, "--head", head)).code).toBe(0);
     await home.expectNothingLeft();
     expect(
       JSON.parse(await ok("list", "active", "--json")).bottles.filter(

@@ -47,6 +47,17 @@ describe("a program in a bottle", requires("bwrap", "userns"), () => {
       ),
     );
 
+  it("runs beside others of its label, each under a name of its own", async () => {
+    const flags = ["--label", "same"];
+    const ends = await Promise.all(
+      [1, 2, 3].map(() => home.sh('echo "$BOT_BOTTLE_SLUG"', { flags })),
+    );
+    expect(ends.map((end) => end.code)).toEqual([0, 0, 0]);
+    const names = ends.map((end) => end.stdout.toString().trim()).toSorted();
+    expect(new Set(names).size).toBe(3);
+    expect(names.every((name) => /^same(-[23])?$/.test(name))).toBe(true);
+  });
+
   it.each([
     [0, "exit 0"],
     [1, "exit 1"],

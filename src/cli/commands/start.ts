@@ -128,7 +128,40 @@ async function runStart(parsed: ParsedArgs, io: CommandIo): Promise<number> {
       },
     );
   }
-  return await confirmAndRun(planned, parsed, { io, relays });
+  return await runOrReplan(planned, planRequest, { parsed, io, relays });
+}
+
+/** Plans made again when another start took the label's name between plan and launch: each loser moves one number on. */
+const MAX_REPLANS = 8;
+
+interface RunInput {
+  readonly parsed: ParsedArgs;
+  readonly io: CommandIo;
+  readonly relays: Relays | undefined;
+}
+
+/** A headless label is made unique; starts at the same moment find that out only when they claim their names. */
+async function runOrReplan(
+  first: PlannedStart,
+  request: PlanRequest,
+  { parsed, io, relays }: RunInput,
+): Promise<number> {
+  let planned = first;
+  for (let replans = 0; ; replans += 1) {
+    try {
+      return await confirmAndRun(planned, parsed, {
+        io,
+        relays: replans === 0 ? relays : undefined,
+      });
+    } catch (error) {
+      const isTaken = error instanceof LaunchError && error.code === "launch.name-taken";
+      const { mode, label } = request.options;
+      if (!isTaken || mode !== "headless" || label === undefined || replans === MAX_REPLANS)
+        throw error;
+    }
+    planned = await planStart(request);
+    sayName(planned.plan, io);
+  }
 }
 
 /** Where no question comes before the launch, the relays are opened while the plan is made. */

@@ -2,10 +2,11 @@
 
 import { join } from "node:path";
 import { systemClock } from "../../base/clock.ts";
-import { BottleError, LaunchError, UsageError } from "../../base/errors.ts";
+import { BottleError, LaunchError, systemCode, UsageError } from "../../base/errors.ts";
 import { parseBottleId } from "../../base/ids.ts";
 import { connectBottle, type ListedBottle, listBottles } from "../../index.ts";
 import { isAlive, killIfSame } from "../../process/identity.ts";
+import { auditHead } from "../../protocol/audit-log.ts";
 import { readRecord } from "../../protocol/record.ts";
 import { bringBackCommand } from "../bring-back.ts";
 import { cleanText } from "../clean-text.ts";
@@ -52,6 +53,8 @@ interface Stopped {
   readonly kept: string | undefined;
   /** The command that brings the work back. */
   readonly bring_back: string | undefined;
+  /** `seq:hash` of the audit log's last line, for `audit verify --head`; undefined when it cannot be read. */
+  readonly audit_head: string | undefined;
 }
 
 async function runStop(parsed: ParsedArgs, io: CommandIo): Promise<number> {
@@ -116,10 +119,23 @@ async function stopOne(io: CommandIo, { slug, status }: ListedBottle): Promise<S
   if (!isAsked) await terminateOwner(stateDir);
   if (!(await hasEnded(stateDir))) await endByForce(stateDir, slug, io);
   const record = await readRecord(stateDir);
+  const audit_head = readHead(join(home.audit, `${id}.jsonl`));
   if (record === undefined || record.kept === "") {
-    return { slug, kept: undefined, bring_back: undefined };
+    return { slug, kept: undefined, bring_back: undefined, audit_head };
   }
-  return { slug, kept: record.kept, bring_back: bringBackCommand(slug, record.copy_cwd) };
+  const bring_back = bringBackCommand(slug, record.copy_cwd);
+  return { slug, kept: record.kept, bring_back, audit_head };
+}
+
+/** A log that is broken is told by `audit verify`; the bottle was stopped all the same. */
+function readHead(path: string): string | undefined {
+  try {
+    const head = auditHead(path);
+    return head === undefined ? undefined : `${head.seq}:${head.hash}`;
+  } catch (error) {
+    if (error instanceof BottleError || systemCode(error) !== undefined) return undefined;
+    throw error;
+  }
 }
 
 /** Also wakes an owner that was stopped: it cannot end a bottle, nor itself, before. */
@@ -144,8 +160,9 @@ async function hasEnded(stateDir: string): Promise<boolean> {
   }
 }
 
-function tell({ slug, kept, bring_back }: Stopped, { output }: CommandIo): void {
+function tell({ slug, kept, bring_back, audit_head }: Stopped, { output }: CommandIo): void {
   output.print(slug);
+  if (audit_head !== undefined) output.note(`audit log ends at ${audit_head}`);
   if (kept === undefined) return;
   output.note(`work kept: ${cleanText(kept)}`);
   output.note(`  ${bring_back}`);
