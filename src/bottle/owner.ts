@@ -11,6 +11,7 @@ import type { Session } from "../backends/contract.ts";
 import { messageOf, ProtocolError } from "../base/errors.ts";
 import { parseGuestPath } from "../base/ids.ts";
 import { LeftOut } from "../base/left-out.ts";
+import { tap } from "../base/tap.ts";
 import { decodeArchive, encodeArchive } from "../protocol/archive.ts";
 import type { ControlOrder, ControlReport } from "../protocol/control.ts";
 import { type Channel, type ChannelHandlers, type Mux, openMux } from "../protocol/mux.ts";
@@ -184,17 +185,11 @@ function serveCopyOut(
   void reportCopy(channel, async () => {
     let entries = 0;
     const leftOut = new LeftOut();
-    const counted = async function* (): ReturnType<typeof bottle.copyOut> & AsyncGenerator {
-      for await (const item of leftOut.hold(bottle.copyOut(parseGuestPath(root)))) {
-        entries += 1;
-        yield item;
-      }
-    };
-    await pipeline(
-      Readable.from(encodeArchive(counted()), { highWaterMark: 1 }),
-      channel.writable("stdout"),
-      { signal: stop.signal },
-    );
+    const counted = tap(leftOut.hold(bottle.copyOut(parseGuestPath(root))), () => {
+      entries += 1;
+    });
+    const bytes = Readable.from(encodeArchive(counted), { highWaterMark: 1 });
+    await pipeline(bytes, channel.writable("stdout"), { signal: stop.signal });
     leftOut.check();
     return entries;
   });

@@ -4,7 +4,7 @@ import { pipeline } from "node:stream/promises";
 import { messageOf, systemCode } from "../base/errors.ts";
 import { isLeftOut, LeftOut } from "../base/left-out.ts";
 import { readTree } from "../base/read-tree.ts";
-import type { TreeItem } from "../base/tree.ts";
+import { tap } from "../base/tap.ts";
 import { writeTree } from "../base/write-tree.ts";
 import { decodeArchive, encodeArchive } from "../protocol/archive.ts";
 import type { GuestOrder, GuestReport } from "../protocol/guest.ts";
@@ -27,13 +27,10 @@ export function copyOut(channel: Channel<GuestReport>, root: string): ChannelHan
   void report(channel, async () => {
     let entries = 0;
     const leftOut = new LeftOut();
-    const counted = async function* (): AsyncGenerator<TreeItem> {
-      for await (const item of leftOut.hold(readTree(root))) {
-        entries += 1;
-        yield item;
-      }
-    };
-    const bytes = Readable.from(encodeArchive(counted()), { highWaterMark: 1 });
+    const counted = tap(leftOut.hold(readTree(root)), () => {
+      entries += 1;
+    });
+    const bytes = Readable.from(encodeArchive(counted), { highWaterMark: 1 });
     await pipeline(bytes, channel.writable("stdout"), { signal: stop.signal });
     leftOut.check();
     return entries;

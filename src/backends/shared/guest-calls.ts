@@ -5,6 +5,7 @@ import { withDeadline } from "../../base/deadline.ts";
 import { LaunchError, ProtocolError } from "../../base/errors.ts";
 import { LeftOut } from "../../base/left-out.ts";
 import { ignore } from "../../base/log.ts";
+import { tap } from "../../base/tap.ts";
 import { decodeArchive, encodeArchive } from "../../protocol/archive.ts";
 import type { GuestOrder, GuestReport } from "../../protocol/guest.ts";
 import type { Mux } from "../../protocol/mux.ts";
@@ -105,13 +106,10 @@ export async function copyIn(
   });
   let sent = 0;
   const leftOut = new LeftOut();
-  const counted = async function* (): AsyncGenerator<ArchiveItem> {
-    for await (const item of leftOut.hold(items)) {
-      sent += 1;
-      yield item;
-    }
-  };
-  const bytes = Readable.from(encodeArchive(counted()), { highWaterMark: 1 });
+  const counted = tap(leftOut.hold(items), () => {
+    sent += 1;
+  });
+  const bytes = Readable.from(encodeArchive(counted), { highWaterMark: 1 });
   const feeding = pipeline(bytes, call.channel.writable("stdin"));
   // Whichever fails first tells why; a guest that failed has closed the channel, and the feeding fails after it.
   await Promise.race([call.answer, feeding.then(() => call.answer)]).catch((error: unknown) => {

@@ -5,6 +5,7 @@ import { messageOf, systemCode, UsageError } from "../../base/errors.ts";
 import { type GuestPath, parseGuestPath } from "../../base/ids.ts";
 import { isLeftOut } from "../../base/left-out.ts";
 import { readTree } from "../../base/read-tree.ts";
+import { tap } from "../../base/tap.ts";
 import type { TreeItem } from "../../base/tree.ts";
 import { writeTree } from "../../base/write-tree.ts";
 import { quoteShell } from "../../process/quote-shell.ts";
@@ -273,17 +274,10 @@ async function* watched(
   for await (const item of items) {
     signal.throwIfAborted();
     onItem(item);
-    yield { entry: item.entry, content: item.content && watchedBytes(item.content, signal) };
-  }
-}
-
-async function* watchedBytes(
-  content: AsyncIterable<Uint8Array>,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array> {
-  for await (const chunk of content) {
-    signal.throwIfAborted();
-    yield chunk;
+    yield {
+      entry: item.entry,
+      content: item.content && tap(item.content, () => signal.throwIfAborted()),
+    };
   }
 }
 
