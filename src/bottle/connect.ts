@@ -53,7 +53,7 @@ export async function connectBottle(home: HomePaths, id: BottleId): Promise<Bott
   const path = join(record.run_dir, "control.sock");
   const open = async (): Promise<Socket> => openSocket(path, id);
   const sessions = openMux<GuestReport, GuestOrder>(await open(), {
-    decode: (value) => guestReportSchema.safeParse(value).data,
+    decode: (value) => guestReportSchema().safeParse(value).data,
   });
   return {
     id,
@@ -111,7 +111,7 @@ function ask(
 ): { readonly mux: ControlMux; readonly answer: Promise<ControlReport> } {
   const answer = Promise.withResolvers<ControlReport>();
   const mux: ControlMux = openMux<ControlReport, ControlOrder>(socket, {
-    decode: (value) => controlReportSchema.safeParse(value).data,
+    decode: (value) => controlReportSchema().safeParse(value).data,
     onMessage: (report) => answer.resolve(report),
   });
   void mux.closed.then(() =>

@@ -59,7 +59,7 @@ async function serveCommand(socket: Socket, bottle: Bottle): Promise<void> {
   socket.on("error", () => socket.destroy());
   const { controlOrderSchema } = await import("../protocol/control.ts");
   const mux: Mux<ControlOrder, ControlReport> = openMux<ControlOrder, ControlReport>(socket, {
-    decode: (value) => controlOrderSchema.safeParse(value).data,
+    decode: (value) => controlOrderSchema().safeParse(value).data,
     onMessage: (order) => void answer(mux, order, bottle),
     onChannel: (channel, order) => serveOrder(channel, order, bottle),
   });

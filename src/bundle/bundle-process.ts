@@ -189,7 +189,7 @@ function refusedReload(name: DaemonName, message: string): SidecarError {
 }
 
 function parseReport(payload: Buffer): BundleReport {
-  const result = bundleReportSchema.safeParse(parseMessage(payload));
+  const result = bundleReportSchema().safeParse(parseMessage(payload));
   if (result.success) return result.data;
   throw new ProtocolError(
     "protocol.message",

@@ -69,7 +69,7 @@ function decodeOrders(decoder: FrameDecoder, chunk: Buffer): BundleOrder[] {
 
 /** Parses one order. Throws ProtocolError that names the place of a fault, never a value: orders carry secrets. */
 function parseOrder(payload: Buffer): BundleOrder {
-  const result = bundleOrderSchema.safeParse(parseMessage(payload));
+  const result = bundleOrderSchema().safeParse(parseMessage(payload));
   if (result.success) return result.data;
   const places = result.error.issues.slice(0, 5).map((issue) => issue.path.join(".") || "kind");
   throw new ProtocolError(

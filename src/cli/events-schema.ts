@@ -27,7 +27,7 @@ const KINDS: { readonly [K in BottleEvent["kind"]]: Fields<K> } = {
 const OPTIONAL = new Set(["exitCode", "signal", "kept", "auditHead"]);
 
 function auditEvent(): object {
-  const { $schema, ...schema } = z.toJSONSchema(auditEventSchema);
+  const { $schema, ...schema } = z.toJSONSchema(auditEventSchema());
   void $schema;
   return schema;
 }

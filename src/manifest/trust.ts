@@ -5,6 +5,7 @@
 import * as z from "zod/mini";
 import { ManifestError } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
+import { once } from "../base/once.ts";
 import type { AgentSpec } from "./types.ts";
 
 /** What decides. */
@@ -51,16 +52,18 @@ export function decideTrust(input: TrustInput): Trust {
   };
 }
 
-const confirmedSchema = z.strictObject({
-  version: z.literal(1),
-  agents: z.array(
-    z.strictObject({
-      digest: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
-      file: z.string(),
-      bottle: z.string(),
-    }),
-  ),
-});
+const confirmedSchema = once(() =>
+  z.strictObject({
+    version: z.literal(1),
+    agents: z.array(
+      z.strictObject({
+        digest: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+        file: z.string(),
+        bottle: z.string(),
+      }),
+    ),
+  }),
+);
 
 /** Reads the text of `confirmed.json`. Throws {@link ManifestError} when it is damaged: it is not taken for empty. */
 export function parseConfirmations(text: string, file: string): readonly Confirmation[] {
@@ -75,7 +78,7 @@ export function parseConfirmations(text: string, file: string): readonly Confirm
   } catch (error) {
     throw damaged(error);
   }
-  const result = confirmedSchema.safeParse(data);
+  const result = confirmedSchema().safeParse(data);
   if (!result.success) throw damaged(result.error);
   return result.data.agents;
 }

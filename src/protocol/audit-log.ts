@@ -80,7 +80,7 @@ export function hashLine(line: Uint8Array): string {
 /** Parses one line; undefined when it does not follow the schema. */
 export function parseAuditLine(line: Buffer): AuditLine | undefined {
   try {
-    const result = auditLineSchema.safeParse(parseJson(line.toString("utf8")));
+    const result = auditLineSchema().safeParse(parseJson(line.toString("utf8")));
     return result.success ? result.data : undefined;
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;

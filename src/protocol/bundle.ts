@@ -7,6 +7,7 @@
  *   bundle → owner: ready, reloaded, event, failed
  */
 import * as z from "zod/mini";
+import { once } from "../base/once.ts";
 import { auditEventSchema } from "./audit.ts";
 
 export const BUNDLE_PROTOCOL_VERSION = 1;
@@ -15,45 +16,56 @@ export const BUNDLE_PROTOCOL_VERSION = 1;
 export const DAEMON_NAMES = ["egress", "pipelock", "git-gate", "supervise"] as const;
 export type DaemonName = (typeof DAEMON_NAMES)[number];
 
-const daemon = z.strictObject({
-  name: z.enum(DAEMON_NAMES),
-  /** The daemon's own configuration; its module parses it with its own schema. */
-  config: z.unknown(),
-  /** Secret values by slot that this daemon alone gets. */
-  secrets: z.record(z.string(), z.string()),
-  /** Socket path of its door as the bundle sees it. */
-  door: z.string(),
-});
+export const bundleOrderSchema = once(() => {
+  const daemon = z.strictObject({
+    name: z.enum(DAEMON_NAMES),
+    /** The daemon's own configuration; its module parses it with its own schema. */
+    config: z.unknown(),
+    /** Secret values by slot that this daemon alone gets. */
+    secrets: z.record(z.string(), z.string()),
+    /** Socket path of its door as the bundle sees it. */
+    door: z.string(),
+  });
 
-const configure = z.strictObject({
-  kind: z.literal("configure"),
-  version: z.literal(BUNDLE_PROTOCOL_VERSION),
-  slug: z.string(),
-  /** Audit file as the bundle sees it. */
-  auditFile: z.string(),
-  daemons: z.array(daemon),
-});
-const reload = z.strictObject({
-  kind: z.literal("reload"),
-  name: z.enum(DAEMON_NAMES),
-  config: z.unknown(),
-});
-const stop = z.strictObject({ kind: z.literal("stop"), deadlineMs: z.int() });
+  const configure = z.strictObject({
+    kind: z.literal("configure"),
+    version: z.literal(BUNDLE_PROTOCOL_VERSION),
+    slug: z.string(),
+    /** Audit file as the bundle sees it. */
+    auditFile: z.string(),
+    daemons: z.array(daemon),
+  });
+  const reload = z.strictObject({
+    kind: z.literal("reload"),
+    name: z.enum(DAEMON_NAMES),
+    config: z.unknown(),
+  });
+  const stop = z.strictObject({ kind: z.literal("stop"), deadlineMs: z.int() });
 
-export const bundleOrderSchema = z.discriminatedUnion("kind", [configure, reload, stop]);
-export type BundleOrder = z.infer<typeof bundleOrderSchema>;
-
-/** Every door accepts now. `fingerprints` are SHA-256 of the certificates each daemon presents, by daemon. */
-const ready = z.strictObject({ kind: z.literal("ready"), daemons: z.array(z.enum(DAEMON_NAMES)) });
-const reloaded = z.strictObject({
-  kind: z.literal("reloaded"),
-  name: z.enum(DAEMON_NAMES),
-  ok: z.boolean(),
-  message: z.string(),
+  return z.discriminatedUnion("kind", [configure, reload, stop]);
 });
-/** A decision, told to the owner after it was appended to the audit log. */
-const event = z.strictObject({ kind: z.literal("event"), event: auditEventSchema });
-const failed = z.strictObject({ kind: z.literal("failed"), name: z.string(), message: z.string() });
+export type BundleOrder = z.infer<ReturnType<typeof bundleOrderSchema>>;
 
-export const bundleReportSchema = z.discriminatedUnion("kind", [ready, reloaded, event, failed]);
-export type BundleReport = z.infer<typeof bundleReportSchema>;
+export const bundleReportSchema = once(() => {
+  /** Every door accepts now. `fingerprints` are SHA-256 of the certificates each daemon presents, by daemon. */
+  const ready = z.strictObject({
+    kind: z.literal("ready"),
+    daemons: z.array(z.enum(DAEMON_NAMES)),
+  });
+  const reloaded = z.strictObject({
+    kind: z.literal("reloaded"),
+    name: z.enum(DAEMON_NAMES),
+    ok: z.boolean(),
+    message: z.string(),
+  });
+  /** A decision, told to the owner after it was appended to the audit log. */
+  const event = z.strictObject({ kind: z.literal("event"), event: auditEventSchema() });
+  const failed = z.strictObject({
+    kind: z.literal("failed"),
+    name: z.string(),
+    message: z.string(),
+  });
+
+  return z.discriminatedUnion("kind", [ready, reloaded, event, failed]);
+});
+export type BundleReport = z.infer<ReturnType<typeof bundleReportSchema>>;

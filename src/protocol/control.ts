@@ -7,23 +7,28 @@
  *   owner → command  ch n: started, exited, copied, failed, stopping, state, + stdout/stderr frames
  */
 import * as z from "zod/mini";
+import { once } from "../base/once.ts";
 import { guestOrderSchema, guestReportSchema } from "./guest.ts";
 
-/** Ends the bottle; answered by `stopping`, then the connection closes when the owner is done. */
-const stop = z.strictObject({ kind: z.literal("stop") });
-const status = z.strictObject({ kind: z.literal("status") });
+export const controlOrderSchema = once(() => {
+  /** Ends the bottle; answered by `stopping`, then the connection closes when the owner is done. */
+  const stop = z.strictObject({ kind: z.literal("stop") });
+  const status = z.strictObject({ kind: z.literal("status") });
 
-export const controlOrderSchema = z.union([stop, status, guestOrderSchema]);
-export type ControlOrder = z.infer<typeof controlOrderSchema>;
-
-const stopping = z.strictObject({ kind: z.literal("stopping") });
-/** What the owner knows that the record does not. */
-const state = z.strictObject({
-  kind: z.literal("state"),
-  restarts: z.int(),
-  limits: z.record(z.string(), z.string()),
-  bundlePid: z.int(),
+  return z.union([stop, status, guestOrderSchema()]);
 });
+export type ControlOrder = z.infer<ReturnType<typeof controlOrderSchema>>;
 
-export const controlReportSchema = z.union([stopping, state, guestReportSchema]);
-export type ControlReport = z.infer<typeof controlReportSchema>;
+export const controlReportSchema = once(() => {
+  const stopping = z.strictObject({ kind: z.literal("stopping") });
+  /** What the owner knows that the record does not. */
+  const state = z.strictObject({
+    kind: z.literal("state"),
+    restarts: z.int(),
+    limits: z.record(z.string(), z.string()),
+    bundlePid: z.int(),
+  });
+
+  return z.union([stopping, state, guestReportSchema()]);
+});
+export type ControlReport = z.infer<ReturnType<typeof controlReportSchema>>;

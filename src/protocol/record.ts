@@ -10,61 +10,64 @@ import { HostError, ProtocolError, systemCode } from "../base/errors.ts";
 import { type BottleId, parseBottleId } from "../base/ids.ts";
 import { parseJson } from "../base/json.ts";
 import { makeDirectory } from "../base/make-directory.ts";
+import { once } from "../base/once.ts";
 
 /** Largest record that is read; ours are about 2 KiB. */
 export const MAX_RECORD_BYTES: number = 256 * 1024;
 /** Name of the record's file in the state directory. */
 export const RECORD_FILE = "metadata.json";
 
-const text = z.catch(z.string(), "");
-const optionalNumber = z.catch(z.nullable(z.int()), null);
-const processRef = z.object({ pid: z.int().check(z.gte(1)), start_time: z.string() });
-const processRefs = z.catch(z.array(processRef), []);
+export const recordSchema = once(() => {
+  const text = z.catch(z.string(), "");
+  const optionalNumber = z.catch(z.nullable(z.int()), null);
+  const processRef = z.object({ pid: z.int().check(z.gte(1)), start_time: z.string() });
+  const processRefs = z.catch(z.array(processRef), []);
 
-/** Who launched the bottle. A record of another machine, boot or pid namespace is never reaped by killing. */
-const owner = z.object({
-  pid: z.int().check(z.gte(1)),
-  start_time: z.string(),
-  boot_id: z.string(),
-  pid_namespace: z.string(),
-});
+  /** Who launched the bottle. A record of another machine, boot or pid namespace is never reaped by killing. */
+  const owner = z.object({
+    pid: z.int().check(z.gte(1)),
+    start_time: z.string(),
+    boot_id: z.string(),
+    pid_namespace: z.string(),
+  });
 
-const resources = z.object({
-  processes: processRefs,
-  cgroups: z.catch(z.array(z.string()), []),
-  objects: z.catch(z.record(z.string(), z.array(z.string())), {}),
-});
+  const resources = z.object({
+    processes: processRefs,
+    cgroups: z.catch(z.array(z.string()), []),
+    objects: z.catch(z.record(z.string(), z.array(z.string())), {}),
+  });
 
-export const recordSchema = z.object({
-  identity: z.string(),
-  agent_name: text,
-  cwd: text,
-  copy_cwd: z.catch(z.boolean(), false),
-  started_at: text,
-  compose_project: text,
-  /** "" means docker, as in the earlier system. */
-  backend: text,
-  label: text,
-  color: text,
-  bottle_names: z.catch(z.array(z.string()), []),
-  /** `launching` and `running` have an owner; `ended` has none. */
-  status: z.catch(z.enum(["launching", "running", "ended"]), "ended"),
-  owner: z.catch(z.nullable(owner), null),
-  run_dir: text,
-  provider: text,
-  /** What is left behind if the owner dies. */
-  guest: z.catch(resources, { processes: [], cgroups: [], objects: {} }),
-  bundle: processRefs,
-  /** Exit of the agent's session, once it ended. */
-  exit_code: optionalNumber,
-  exit_signal: z.catch(z.nullable(z.string()), null),
-  ended_at: text,
-  /** Why the state was kept, empty when it was not. */
-  kept: text,
+  return z.object({
+    identity: z.string(),
+    agent_name: text,
+    cwd: text,
+    copy_cwd: z.catch(z.boolean(), false),
+    started_at: text,
+    compose_project: text,
+    /** "" means docker, as in the earlier system. */
+    backend: text,
+    label: text,
+    color: text,
+    bottle_names: z.catch(z.array(z.string()), []),
+    /** `launching` and `running` have an owner; `ended` has none. */
+    status: z.catch(z.enum(["launching", "running", "ended"]), "ended"),
+    owner: z.catch(z.nullable(owner), null),
+    run_dir: text,
+    provider: text,
+    /** What is left behind if the owner dies. */
+    guest: z.catch(resources, { processes: [], cgroups: [], objects: {} }),
+    bundle: processRefs,
+    /** Exit of the agent's session, once it ended. */
+    exit_code: optionalNumber,
+    exit_signal: z.catch(z.nullable(z.string()), null),
+    ended_at: text,
+    /** Why the state was kept, empty when it was not. */
+    kept: text,
+  });
 });
-export type BottleRecord = z.infer<typeof recordSchema>;
-export type ProcessRef = z.infer<typeof processRef>;
-export type OwnerRef = z.infer<typeof owner>;
+export type BottleRecord = z.infer<ReturnType<typeof recordSchema>>;
+export type ProcessRef = BottleRecord["bundle"][number];
+export type OwnerRef = NonNullable<BottleRecord["owner"]>;
 
 /** Parses a record's text. Throws {@link ProtocolError} when it is no record at all. */
 export function parseRecord(json: string, where: string): BottleRecord {
@@ -76,7 +79,7 @@ export function parseRecord(json: string, where: string): BottleRecord {
       cause,
     });
   }
-  const parsed = recordSchema.safeParse(value);
+  const parsed = recordSchema().safeParse(value);
   if (parsed.success) return parsed.data;
   throw new ProtocolError("protocol.record", `record unreadable: ${where} has no identity`, {
     hint: `move ${where} away, then run bot-bottle cleanup`,

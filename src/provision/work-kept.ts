@@ -16,6 +16,7 @@ import { join } from "node:path";
 import * as z from "zod/mini";
 import { messageOf, ProtocolError, systemCode } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
+import { once } from "../base/once.ts";
 import { showBytePath, toBuffer, toBytePath } from "./byte-path.ts";
 import { digestGitIndex } from "./git-index.ts";
 import { timeSlices } from "./time-slice.ts";
@@ -24,12 +25,14 @@ const SNAPSHOT_VERSION = 1;
 const GIT_INDEX = ".git/index";
 
 /** The stored form; `stamps` is path, stamp, path, stamp, … */
-const storedSchema = z.strictObject({
-  version: z.literal(SNAPSHOT_VERSION),
-  ignores_dot_files: z.boolean(),
-  git_index: z.nullable(z.string()),
-  stamps: z.array(z.string()),
-});
+const storedSchema = once(() =>
+  z.strictObject({
+    version: z.literal(SNAPSHOT_VERSION),
+    ignores_dot_files: z.boolean(),
+    git_index: z.nullable(z.string()),
+    stamps: z.array(z.string()),
+  }),
+);
 
 export interface SnapshotOptions {
   /** Leaves out names at the top that begin with a dot: an agent's own state in a home directory. */
@@ -155,7 +158,7 @@ export async function readSnapshot(path: string): Promise<TreeSnapshot | undefin
 }
 
 function decodeTree(stored: unknown): TreeSnapshot | undefined {
-  const parsed = storedSchema.safeParse(stored);
+  const parsed = storedSchema().safeParse(stored);
   if (!parsed.success || parsed.data.stamps.length % 2 !== 0) return undefined;
   const { ignores_dot_files: ignoresDotFiles, git_index: gitIndex, stamps: flat } = parsed.data;
   const stamps = new Map<string, string>();

@@ -8,6 +8,7 @@ import * as z from "zod/mini";
 import { withDeadline } from "../../base/deadline.ts";
 import { LaunchError, messageOf } from "../../base/errors.ts";
 import { parseJson } from "../../base/json.ts";
+import { once } from "../../base/once.ts";
 import type { Child, StdioEntry } from "../../process/exec.ts";
 import type { BackendPorts } from "../contract.ts";
 import type { RenderedBubblewrap } from "./render.ts";
@@ -52,7 +53,7 @@ export async function startChain(options: ChainOptions): Promise<Child> {
   }
 }
 
-const infoSchema = z.object({ "child-pid": z.int().check(z.gte(2)) });
+const infoSchema = once(() => z.object({ "child-pid": z.int().check(z.gte(2)) }));
 
 /** Waits for bubblewrap's word on its child: the host pid of the guest's first process. Throws LaunchError. */
 export async function readGuestPid(child: Child, signal: AbortSignal | undefined): Promise<number> {
@@ -69,7 +70,7 @@ export async function readGuestPid(child: Child, signal: AbortSignal | undefined
       timeoutMs: MAX_SETUP_MS,
       signal,
     });
-    const parsed = infoSchema.safeParse(parseJson(text));
+    const parsed = infoSchema().safeParse(parseJson(text));
     if (parsed.success) return parsed.data["child-pid"];
     throw setupFailure(child, "its report names no child");
   } catch (error) {

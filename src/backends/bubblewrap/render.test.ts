@@ -117,7 +117,6 @@ describe("renderBubblewrap as an ordinary user", () => {
       ...["/usr/bin/prlimit", "--nproc=512:512", "--"],
       ...[
         "/opt/bot-bottle/bin/node",
-        "--no-rehash-snapshot",
         "/opt/bot-bottle/guest-init.js",
         "/run/bot-bottle/doors/init.sock",
       ],

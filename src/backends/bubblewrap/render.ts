@@ -158,14 +158,9 @@ function renderRlimits(layout: HostLayout): readonly string[] {
 }
 
 /**
- * A fifth of Node's start goes into a secret seed for its hash tables, against peers that flood them. guest-init has one peer,
- * its owner, who is trusted.
- */
-const NODE_FLAGS = ["--no-rehash-snapshot"] as const;
-
-/**
  * The shell puts the real stderr in place: until then descriptor 2 is ours, for bubblewrap's own complaints. The limit on
- * processes is set here, because inside the user namespace it counts the guest alone.
+ * processes is set here, because inside the user namespace it counts the guest alone. Node gets no options: one that changes how V8
+ * compiles makes Node compile its own modules anew, which costs more than it saves.
  */
 function renderFirstProcess(plan: GuestPlan, layout: HostLayout): readonly string[] {
   const isLimited = plan.limits.processes !== undefined && layout.prlimit !== undefined;
@@ -174,7 +169,6 @@ function renderFirstProcess(plan: GuestPlan, layout: HostLayout): readonly strin
     ...["/bin/sh", "-c", `exec "$@" 2>&${LAUNCH_FDS.stderr} ${LAUNCH_FDS.stderr}>&-`, "sh"],
     ...(isLimited ? [layout.prlimit, `--nproc=${processes}:${processes}`, "--"] : []),
     `${GUEST_TOOLS}/bin/node`,
-    ...NODE_FLAGS,
     `${GUEST_TOOLS}/guest-init.js`,
     `${plan.guestDoors}/init.sock`,
   ];

@@ -79,7 +79,7 @@ class Link implements GuestLink {
 
   constructor(socket: Socket, log: Logger) {
     this.#mux = openMux<GuestReport, GuestOrder>(socket, {
-      decode: (value) => guestReportSchema.safeParse(value).data,
+      decode: (value) => guestReportSchema().safeParse(value).data,
       onMessage: (report) => this.#report(report),
     });
     this.closed = this.#mux.closed.then((fault) => {

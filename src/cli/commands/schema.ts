@@ -10,7 +10,7 @@ const SCHEMAS = {
   agent: agentJsonSchema,
   audit: () => ({
     title: "One line of bot-bottle audit show --json",
-    ...z.toJSONSchema(auditLineSchema),
+    ...z.toJSONSchema(auditLineSchema()),
   }),
   events: eventsJsonSchema,
 } as const;
