@@ -3,7 +3,7 @@
  * it could be work: the agent ended with status 0, and workspace and home equal what was given. Otherwise it stays, marked.
  */
 import { rmSync } from "node:fs";
-import { rename, rm, writeFile } from "node:fs/promises";
+import { rename, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Clock, isoTime } from "../base/clock.ts";
 import { messageOf, systemCode } from "../base/errors.ts";
@@ -120,9 +120,10 @@ async function removeInPlace(state: string): Promise<void> {
   await removeTree(state);
 }
 
-export async function removeRunDirectory(plan: BottlePlan): Promise<void> {
-  await rm(plan.paths.run, { recursive: true, force: true, maxRetries: 3 });
-  await rm(plan.paths.queue, { recursive: true, force: true });
+/** Without promises: a handful of names that no guest could write, and each turn of the event loop takes longer than all of them. */
+export function removeRunDirectory(plan: BottlePlan): void {
+  rmSync(plan.paths.run, { recursive: true, force: true, maxRetries: 3 });
+  rmSync(plan.paths.queue, { recursive: true, force: true });
 }
 
 /** Appends the end of the bottle to the audit log and notes its head. */

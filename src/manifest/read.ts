@@ -1,10 +1,18 @@
 /**
- * Reads manifest files and their directories, bounded. A repository's file is hostile: it must be a regular file that lies,
- * links resolved, inside the repository.
+ * Reads manifest files and their directories, bounded, and without promises: a turn through the thread pool takes longer than the
+ * answer. A repository's file is hostile: it must be a regular file that lies, links resolved, inside the repository.
  */
 import { createHash } from "node:crypto";
-import { constants } from "node:fs";
-import { type FileHandle, open, readdir, realpath, rename } from "node:fs/promises";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  realpathSync,
+} from "node:fs";
+import { open, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ManifestError, messageOf, systemCode } from "../base/errors.ts";
 import { makeDirectory } from "../base/make-directory.ts";
@@ -25,7 +33,7 @@ export interface FileBytes {
 /** Names in a directory, sorted; undefined when there is no such directory. */
 export async function listNames(directory: string): Promise<readonly string[] | undefined> {
   try {
-    const names = await readdir(directory);
+    const names = readdirSync(directory);
     return names.sort().slice(0, MAX_DIRECTORY_ENTRIES);
   } catch (error) {
     if (isAbsent(error)) return undefined;
@@ -41,7 +49,7 @@ function isAbsent(error: unknown): boolean {
 /** The path with all links resolved; undefined when it does not exist. */
 export async function resolveLinks(path: string): Promise<string | undefined> {
   try {
-    return await realpath(path);
+    return realpathSync.native(path);
   } catch (error) {
     if (isAbsent(error)) return undefined;
     throw unreadable(path, messageOf(error), error);
@@ -59,18 +67,18 @@ export async function readManifestFile(path: string, within?: string): Promise<F
 }
 
 /** Opening must neither follow a link that appeared meanwhile nor wait for the writer of a pipe. */
-async function readBounded(path: string, real: string): Promise<FileBytes> {
-  let handle: FileHandle;
+function readBounded(path: string, real: string): FileBytes {
+  let fd: number;
   try {
-    handle = await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    fd = openSync(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     throw unreadable(path, messageOf(error), error);
   }
   try {
-    const info = await handle.stat();
+    const info = fstatSync(fd);
     if (!info.isFile()) throw unreadable(path, "it is not a regular file");
     const buffer = Buffer.alloc(Math.min(info.size, MAX_FILE_BYTES) + 1);
-    const length = await fill(handle, buffer);
+    const length = fill(fd, buffer);
     if (length > MAX_FILE_BYTES) {
       throw unreadable(
         path,
@@ -80,16 +88,16 @@ async function readBounded(path: string, real: string): Promise<FileBytes> {
     const bytes = buffer.subarray(0, length);
     return { bytes, digest: createHash("sha256").update(bytes).digest("hex") };
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
 }
 
-async function fill(handle: FileHandle, buffer: Buffer): Promise<number> {
+function fill(fd: number, buffer: Buffer): number {
   let length = 0;
   while (length < buffer.length) {
-    const { bytesRead } = await handle.read(buffer, length, buffer.length - length, length);
-    if (bytesRead === 0) break;
-    length += bytesRead;
+    const read = readSync(fd, buffer, length, buffer.length - length, length);
+    if (read === 0) break;
+    length += read;
   }
   return length;
 }
