@@ -1,14 +1,12 @@
-#!/usr/bin/env node
-/** The entry: finds the command, parses, runs, ends through the one funnel. Loads only what the command needs. */
-import { existsSync } from "node:fs";
-import * as nodeModule from "node:module";
+/** The program: finds the command, parses, runs, ends through the one funnel. Loads only what the command needs. */
 import { CancelledError, UsageError } from "../base/errors.ts";
 import type { Command, CommandIo } from "./command.ts";
 import { COMMANDS, type CommandEntry, HIDDEN_COMMANDS } from "./commands/table.ts";
-import { homeOf, readEnv } from "./env.ts";
+import { readEnv } from "./env.ts";
 import { type FailureOptions, reportFailure } from "./exit.ts";
 import { nearest } from "./nearest.ts";
 import { createOutput, type Output } from "./output.ts";
+import { prepareNode } from "./prepare-node.ts";
 import { isTerminal } from "./terminal.ts";
 import { renderTopHelp } from "./top-help.ts";
 import { VERSION } from "./version.ts";
@@ -147,33 +145,16 @@ function catchTheUncaught(argv: readonly string[]): void {
   process.on("unhandledRejection", onUncaught);
 }
 
-/** What an older Node is told; the code of the commands would not even parse there. */
-function refuseOldNode(version: string): void {
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  if (major > 24 || (major === 24 && minor >= 2)) return;
-  const output = openOutput();
-  output.error(
-    `error [host.node-missing] this is Node ${version}; bot-bottle needs Node 24.2 or newer`,
-  );
-  output.error("hint: install a current Node, for example with npm install -g node@24");
-  process.exit(69);
-}
-
-/**
- * Compiled code is kept in the operator's home only: whoever can write the cache can make us run anything, and Node's own
- * place for it is the shared /tmp. Nothing is made where there is no home yet.
- */
-function cacheCode(): void {
-  const home = homeOf(process.env);
-  if (home.startsWith("/") && existsSync(home)) nodeModule.enableCompileCache(`${home}/cache/code`);
-}
-
-// Node before 24.2 does not say whether a file is the program; there it always is.
-if (import.meta.main !== false) {
-  refuseOldNode(process.versions.node);
-  cacheCode();
+/** Runs this process's command line and ends it. */
+export async function runMain(): Promise<never> {
   const argv = process.argv.slice(2);
   catchTheUncaught(argv);
   // What a command left open, such as a half-read stdin, must not keep the process; all output is written by now.
   process.exit(await runCli(argv));
+}
+
+// From the sources; what is built begins in entry.ts.
+if (import.meta.main === true) {
+  prepareNode();
+  await runMain();
 }

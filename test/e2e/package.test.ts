@@ -170,6 +170,7 @@ describe("the package", () => {
     const paths = packed.files.map(({ path }) => path);
     for (const path of [
       "dist/cli.js",
+      "dist/program.mjs",
       "dist/index.js",
       "dist/testing.js",
       "dist/bundle.js",
