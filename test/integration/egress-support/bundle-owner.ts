@@ -40,6 +40,9 @@ const plan = planBundle({
     audit: parseHostPath(`${directory}/audit.jsonl`),
     logs: parseHostPath(`${directory}/logs`),
   },
+  cacheDir: parseHostPath(`${directory}/cache`),
+  attachment: "sockets",
+  network: undefined,
   nodePath: parseHostPath(process.execPath),
   entryPath: parseHostPath(entry),
   egress: {
@@ -55,13 +58,14 @@ const plan = planBundle({
 try {
   const started = performance.now();
   const bundle = await createProcessBundleHost().launch(plan, {
-    ports: { exec: createExec(), clock: systemClock, log: silentLogger, searchPath },
+    ports: { exec: createExec(), clock: systemClock, log: silentLogger, searchPath, env: {} },
     secrets: new Map([
       ["EGRESS_TOKEN_0", new Secret("EGRESS_TOKEN_0", token)],
       [CA_KEY_SLOT, new Secret(CA_KEY_SLOT, authority.keyPem)],
     ]),
     configOverlay: { egress: { caCertificate: authority.certificatePem } },
     signal: undefined,
+    onProgress: () => undefined,
     onEvent: (event) => say("event", { event }),
     onResources: (resources) => {
       say("resources", { resources });
