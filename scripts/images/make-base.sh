@@ -129,14 +129,15 @@ make_host() {
 make_debian() {
   "$here/../host-packages.sh" "mmdebstrap:mmdebstrap:makes the base image"
   command -v mmdebstrap >/dev/null || fail "mmdebstrap is not installed" "run apt-get install mmdebstrap as root"
+  tar --owner=0 --group=0 --numeric-owner -C "$work/add" -cf "$work/add.tar" usr
   # shellcheck disable=SC2016 # for mmdebstrap's shell
   mmdebstrap --quiet --variant=minbase --include="$include" \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     --customize-hook='chroot "$1" useradd --create-home --uid 1000 --user-group --shell /bin/bash node' \
     --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/var/log/*' \
+    --customize-hook="tar-in $work/add.tar /" \
     "$suite" "$tar" >&2 || fail "mmdebstrap failed (above)" "check that deb.debian.org is reached over HTTP"
-  tar --owner=0 --group=0 --numeric-owner -C "$work/add" -rf "$tar" usr
 }
 
 # --- here we go ------------------------------------------------------------------------------
