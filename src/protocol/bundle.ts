@@ -21,7 +21,7 @@ const daemon = z.strictObject({
   config: z.unknown(),
   /** Secret values by slot that this daemon alone gets. */
   secrets: z.record(z.string(), z.string()),
-  /** Socket path of its door as the bundle sees it. */
+  /** Its door as the bundle sees it: a socket's path, or the TCP form of door.ts. */
   door: z.string(),
 });
 
