@@ -30,8 +30,10 @@ export interface Supervision {
   readonly context: BundleContext;
   /** Starts one life; its order is the policy in force. */
   readonly start: () => Promise<BundleCarrier>;
-  /** Removes what a life leaves behind, after the last one. */
+  /** Removes what the bundle leaves behind, after the last life; may be called again. */
   readonly clear: () => Promise<void> | void;
+  /** Gives up what was held for starting and clearing, once, at the very end. */
+  readonly release?: () => void;
   /** Where things are for the bundle. */
   readonly places: BundlePlaces;
   readonly attachment?: AttachmentValues;
@@ -102,6 +104,7 @@ class SupervisedBundle implements BundleHandle {
     await this.#current.stop();
     await this.#recovering;
     await this.#supervision.clear();
+    this.#supervision.release?.();
     this.#closed.resolve();
   }
 

@@ -61,7 +61,8 @@ export function resolveBundleBuild(
   settings: BuildSettings,
   packageRoot: HostPath,
 ): BuildPlan {
-  const build = packaged({ name: "sidecars", tag: BUNDLE_TAG, files: [] }, settings, packageRoot);
+  const files = ["images/sidecars/init.sh"];
+  const build = packaged({ name: "sidecars", tag: BUNDLE_TAG, files }, settings, packageRoot);
   return { ...build, files: [...build.files, { path: "dist/bundle.js", hostPath: entryPath }] };
 }
 
