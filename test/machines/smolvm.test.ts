@@ -27,7 +27,9 @@ for (const version of ["1.32.2", "1.8.1"] as const) {
 async function life(host: MachineHost) {
   const version = await host.exec(["smolvm", "--version"]);
   const image = ["--image", INSIDE.image, "--cpus", "1", "--mem", "512"];
-  expect(await smolvm(host, "create", "--name", "m1", ...image)).toMatchObject({ status: 0 });
+  // 1.8.1 refuses to start a folder without a command.
+  const create = ["create", "--name", "m1", ...image, "--", "sleep", "infinity"];
+  expect(await smolvm(host, ...create)).toMatchObject({ status: 0 });
   expect(await smolvm(host, "start", "--name", "m1")).toMatchObject({ status: 0 });
   const script = "echo out $(node -p 'process.version.slice(0, 3)'); echo err >&2; exit 7";
   const result = await smolvm(host, ...GUEST, "sh", "-c", script);
