@@ -49,7 +49,11 @@ export function resolveBuild(
     family: `${repository}:${place}`,
     dockerfile: basename(plan.dockerfile),
     directory: parseHostPath(dirname(plan.dockerfile)),
-    files: settingFiles(settings),
+    // Named, so that no .dockerignore leaves it out.
+    files: [
+      { path: basename(plan.dockerfile), hostPath: plan.dockerfile },
+      ...settingFiles(settings),
+    ],
     args: settingArgs(settings),
     source: plan.dockerfile,
   };

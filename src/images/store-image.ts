@@ -132,7 +132,13 @@ async function unpackRoot(id: string, target: string, ports: StorePorts): Promis
   const name = `bot-bottle-export-${randomBytes(6).toString("hex")}`;
   const container = await engine.containers.create(
     name,
-    { Image: id, Labels: { [EXPORT_LABEL]: "true" }, HostConfig: { NetworkMode: "none" } },
+    {
+      Image: id,
+      // Never run, but an image need not have one of its own.
+      Cmd: ["-"],
+      Labels: { [EXPORT_LABEL]: "true" },
+      HostConfig: { NetworkMode: "none" },
+    },
     { signal },
   );
   try {
