@@ -57,9 +57,11 @@ const PROBES = {
   // `docker info` may say yes without an engine.
   docker: runs("docker", "version", "--format", "{{.Server.Version}}"),
   runsc: () => {
-    const argv = ["info", "--format", "{{if index .Runtimes \"runsc\"}}yes{{end}}"];
+    const argv = ["info", "--format", "{{range $name, $_ := .Runtimes}}{{$name}} {{end}}"];
     const { stdout } = spawnSync("docker", argv, { encoding: "utf8", timeout: 20_000 });
-    return stdout?.trim() === "yes" ? undefined : "the container engine has no runtime runsc";
+    return stdout?.split(" ").includes("runsc") === true
+      ? undefined
+      : "the engine does not know it";
   },
   qemu: runs("qemu-system-x86_64", "--version"),
   "emulated-host": () => {
