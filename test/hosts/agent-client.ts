@@ -1,4 +1,5 @@
 // Runs programs in the emulated host through its agent, and tells a host that no longer answers from a program that failed.
+import { HostHungError } from "./host-hung-error.ts";
 import { connectSoon, LineSocket } from "./lines.ts";
 
 export interface ExecOptions {
@@ -16,11 +17,6 @@ export interface ExecResult {
   readonly stderr: string;
   /** As a shell tells it: 128 and the number for a signal, 124 where the time was over. */
   readonly status: number;
-}
-
-/** The emulated host itself failed: worth one more try on a fresh one. */
-export class HostHungError extends Error {
-  override readonly name = "HostHungError";
 }
 
 const DEFAULT_TIMEOUT_MS = 120_000;

@@ -1,6 +1,7 @@
 // One JSON object per line over a Unix socket, both ways: QEMU's monitor and the host's agent speak so.
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
+import { HostHungError } from "./host-hung-error.ts";
 
 /** A connection that speaks in lines; ends with an error for whoever waits when the other end goes. */
 export class LineSocket {
@@ -17,7 +18,7 @@ export class LineSocket {
     socket.on("data", (text: string) => this.#take(text));
     this.lost = new Promise((_, reject) => {
       socket.on("error", reject);
-      socket.on("close", () => reject(new Error(`${what}: the connection was lost`)));
+      socket.on("close", () => reject(new HostHungError(`${what}: the connection was lost`)));
     });
     this.lost.catch(() => "told to those who wait");
   }

@@ -27,6 +27,14 @@ export interface World {
 const DEFAULT_BOTTLE =
   "agent_provider: { template: command, settings: { argv: [/bin/sh, -c, exit 0] } }";
 
+/** Where the engines and the image of the machine that the tests run on are told. */
+function enginesFromOutside(): Record<string, string> {
+  const names = ["BOT_BOTTLE_IMAGE", "BOT_BOTTLE_SMOLVM", "DOCKER_HOST"];
+  return Object.fromEntries(
+    names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+  );
+}
+
 /** Makes a home with one bottle `box` and one agent `worker`; removed after the test. */
 export function makeWorld(bottle: string = DEFAULT_BOTTLE): World {
   const root = mkdtempSync(join(tmpdir(), "bb-test-"));
@@ -42,7 +50,11 @@ export function makeWorld(bottle: string = DEFAULT_BOTTLE): World {
     root,
     home,
     project,
-    env: { PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", HOME: root },
+    env: {
+      ...enginesFromOutside(),
+      PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+      HOME: root,
+    },
   };
 }
 

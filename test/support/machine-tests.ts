@@ -8,6 +8,7 @@ import { builtins } from "../../scripts/build/builtins.ts";
 import type { Counts } from "../../scripts/test-reporter.ts";
 import type { CaseResult } from "../hosts/inside/vitest.ts";
 import type { SmolvmVersion } from "../hosts/recipe.ts";
+import type { requires } from "./requires.ts";
 import { HostHungError, INSIDE, type MachineHost, openMachineHost } from "./smolvm-host.ts";
 
 const REPOSITORY = join(import.meta.dirname, "../..");
@@ -67,7 +68,14 @@ export interface SuiteOptions extends RunOptions {
 export const INSTALLED = "/opt/bot-bottle";
 
 /** Runs a suite inside of the host and declares one test here for each there, with its outcome. */
-export async function declareSuite(options: SuiteOptions): Promise<void> {
+export async function declareSuite(
+  options: SuiteOptions,
+  needs: ReturnType<typeof requires>,
+): Promise<void> {
+  if (needs.skip) {
+    it(options.what, needs, () => undefined);
+    return;
+  }
   const from = performance.now();
   const results = await withMachineHost(options, (host) => runSuite(host, options));
   const seconds = ((performance.now() - from) / 1000).toFixed(0);
@@ -88,6 +96,8 @@ async function runSuite(host: MachineHost, options: SuiteOptions): Promise<reado
   const ended = await host.exec(["node", `${INSTALLED}/dist/suite.mjs`], {
     timeoutMs: deadlineMs,
     env: {
+      BOT_BOTTLE_IMAGE: INSIDE.image,
+      BOT_BOTTLE_SMOLVM: host.smolvm,
       SUITE_RESULTS: `${INSIDE.io}/results.jsonl`,
       SUITE_PART: String(part[0]),
       SUITE_PARTS: String(part[1]),

@@ -1,18 +1,21 @@
 // The emulated host in which the real smolvm boots, as tests use it: a private copy of the saved machine, gone when disposed.
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { AgentClient, ExecOptions, ExecResult } from "../hosts/agent-client.ts";
 import { Emulator } from "../hosts/emulator.ts";
+import { HostHungError } from "../hosts/host-hung-error.ts";
 import { FOLDER_TAGS } from "../hosts/qemu.ts";
 import { machineTraits, type SmolvmVersion } from "../hosts/recipe.ts";
 import { SAVED } from "../hosts/template.ts";
 
-export { type ExecOptions, type ExecResult, HostHungError } from "../hosts/agent-client.ts";
+export type { ExecOptions, ExecResult } from "../hosts/agent-client.ts";
+export { HostHungError } from "../hosts/host-hung-error.ts";
 
 const REPOSITORY = join(import.meta.dirname, "../..");
 const RESTORE_MS = 60_000;
+const RUN_PREFIX = "bb-host-";
 
 export interface MachineHostOptions {
   readonly version?: SmolvmVersion;
@@ -32,6 +35,8 @@ export const INSIDE = {
 export interface MachineHost extends AsyncDisposable {
   /** Runs a program as root (or as `uid`), with smolvm on PATH. */
   exec(argv: readonly string[], options?: ExecOptions): Promise<ExecResult>;
+  /** The program inside, of the version that was asked for. */
+  readonly smolvm: string;
   /** The folder that is /io inside. */
   readonly share: string;
   /** Pid of the emulator, and the folder of this run, both gone after disposal. */
@@ -60,12 +65,22 @@ function builtHost(): string {
   return built.stdout.toString().trim();
 }
 
+/** Removes what processes have left that were killed; their emulators died with them. */
+function removeOrphans(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = new RegExp(`^${RUN_PREFIX}(\\d+)-`).exec(name)?.[1];
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
 /** Restores a copy of the saved machine. */
 export async function openMachineHost(options: MachineHostOptions = {}): Promise<MachineHost> {
   const { version = "1.32.2" } = options;
   const host = builtHost();
   const from = performance.now();
-  const directory = mkdtempSync(join(tmpdir(), "bb-host-"));
+  removeOrphans();
+  const directory = mkdtempSync(join(tmpdir(), `${RUN_PREFIX}${process.pid}-`));
   const share = join(directory, "io");
   mkdirSync(share);
   chmodSync(share, 0o777);
@@ -73,6 +88,7 @@ export async function openMachineHost(options: MachineHostOptions = {}): Promise
   try {
     const emulator = await restore(host, directory, share);
     return {
+      smolvm: `/opt/smolvm/${version}/smolvm`,
       share,
       directory,
       pid: emulator.pid,
@@ -112,7 +128,8 @@ async function restore(host: string, directory: string, share: string): Promise<
     return emulator;
   } catch (error) {
     await emulator.stop();
-    throw error;
+    if (!signal.aborted) throw error;
+    throw new HostHungError(`not restored within ${RESTORE_MS} ms`, { cause: error });
   }
 }
 
