@@ -38,6 +38,21 @@ describe("a .dockerignore file", () => {
     expect(kept("a[", ["a[", "a"])).toEqual(["a"]);
   });
 
+  it("takes whole directories for two stars and a slash", () => {
+    expect(kept("a/**/b", ["a/b", "a/x/b", "a/x/y/b", "a/xb", "ab"])).toEqual(["a/xb", "ab"]);
+    expect(kept("**/a", ["a", "x/a/y", "xa"])).toEqual(["xa"]);
+    expect(kept("a/**", ["a", "a/b", "a/b/c"])).toEqual(["a"]);
+    expect(kept("**", ["a", "a/b"])).toEqual([]);
+  });
+
+  it("answers at once, whatever the pattern", () => {
+    const path = `${"a/".repeat(500)}${"a".repeat(255)}`;
+    const started = performance.now();
+    for (const part of ["*a", "**/a", "**a", "?*"])
+      expect(kept(`${part.repeat(30)}b`, [path])).toEqual([path]);
+    expect(performance.now() - started).toBeLessThan(2_000);
+  });
+
   it("never leaves out what the build cannot do without", () => {
     expect(kept("*", ["Dockerfile", "a"])).toEqual(["Dockerfile"]);
   });

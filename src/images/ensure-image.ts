@@ -19,6 +19,10 @@ export const KEY_LABEL = "bot-bottle.image-key";
 export const FAMILY_LABEL = "bot-bottle.image-family";
 /** Builds of one family that are kept: of a few checkouts or homes that take turns. */
 const KEPT_BUILDS = 4;
+/** What the first stages of our Dockerfiles are labelled as; the engine keeps them without a name. */
+const STAGE_FAMILY = "stage";
+/** Enough for two builds at once, none of which may lose its stage. */
+const KEPT_STAGES = 3;
 /** Lines of a step are cut there for people. */
 const MAX_LINE = 160;
 /** What a build prints is coloured, and may be anything. */
@@ -74,7 +78,9 @@ export async function ensureBuilt(build: BuildPlan, ports: ImagePorts): Promise<
     return { id: found.Id, reference };
   }
   const id = await runBuild({ build, entries, labels }, ports);
-  await ignore(removeOlder(build, engine), "older builds are removed at the next build");
+  const later = "older builds are removed at the next build";
+  await ignore(removeOlder(engine, build.family, KEPT_BUILDS - 1), later);
+  await ignore(removeOlder(engine, STAGE_FAMILY, KEPT_STAGES), later);
   return { id, reference };
 }
 
@@ -129,11 +135,11 @@ function failedBuild(build: BuildPlan, step: string, cause: LaunchError): Launch
   );
 }
 
-/** Removes builds of the same thing that nobody names any more, but for the newest few. One in use stays. */
-async function removeOlder(build: BuildPlan, engine: Engine): Promise<void> {
-  const all = await engine.images.list({ [FAMILY_LABEL]: build.family });
+/** Removes builds of one family that nobody names any more, but for the newest few. One in use stays. */
+async function removeOlder(engine: Engine, family: string, kept: number): Promise<void> {
+  const all = await engine.images.list({ [FAMILY_LABEL]: family });
   const nameless = all
     .filter((image) => image.RepoTags.every((tag) => tag === "<none>:<none>"))
     .sort((a, b) => b.Created - a.Created);
-  for (const image of nameless.slice(KEPT_BUILDS - 1)) await engine.images.remove(image.Id);
+  for (const image of nameless.slice(kept)) await engine.images.remove(image.Id);
 }

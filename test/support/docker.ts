@@ -19,9 +19,21 @@ export function testBase(): string {
   }).trim();
 }
 
+/** Settings of image builds on this machine: those that bin/test found, else the quick base and what Node trusts besides. */
+export function imageEnv(): Readonly<Record<string, string | undefined>> & {
+  readonly BOT_BOTTLE_BASE_IMAGE: string;
+} {
+  const { env } = process;
+  return {
+    BOT_BOTTLE_BASE_IMAGE: env["BOT_BOTTLE_BASE_IMAGE"] || testBase(),
+    BOT_BOTTLE_BUILD_CA: env["BOT_BOTTLE_BUILD_CA"] ?? env["NODE_EXTRA_CA_CERTS"],
+  };
+}
+
 /** Runs a program in a container of its own, without a network, and returns what it printed. */
-export function runInImage(image: string, argv: readonly string[]): string {
-  const options = ["run", "--rm", "--network", "none", "--entrypoint", argv[0] ?? ""];
+export function runInImage(image: string, argv: readonly string[], user?: string): string {
+  const as = user === undefined ? [] : ["--user", user];
+  const options = ["run", ...as, "--rm", "--network", "none", "--entrypoint", argv[0] ?? ""];
   const stdio: ["ignore", "pipe", "pipe"] = ["ignore", "pipe", "pipe"];
   return execFileSync("docker", [...options, image, ...argv.slice(1)], { encoding: "utf8", stdio });
 }
