@@ -184,8 +184,18 @@ export type ProbeTarget =
       readonly port: number;
       readonly timeoutMs: number;
     }
-  | { readonly type: "door"; readonly port: number; readonly timeoutMs: number }
-  | { readonly type: "interfaces" };
+  /** Without a host: the relay's door on the guest's own loopback. */
+  | {
+      readonly type: "door";
+      readonly host?: string;
+      readonly port: number;
+      readonly timeoutMs: number;
+    }
+  | { readonly type: "interfaces" }
+  /** A query to a name server on port 53. */
+  | { readonly type: "dns"; readonly host: string; readonly timeoutMs: number }
+  /** One datagram to 255.255.255.255. */
+  | { readonly type: "broadcast"; readonly port: number };
 
 /** A running guest. Disposing it ends every process in it and releases what the backend made. */
 export interface Guest extends AsyncDisposable {
@@ -201,7 +211,7 @@ export interface Guest extends AsyncDisposable {
     items: AsyncIterable<ArchiveItem> | Iterable<ArchiveItem>,
   ): Promise<number>;
   copyOut(root: GuestPath): AsyncIterable<ArchiveItem>;
-  /** Tries to reach something from inside: `connected`, `refused`, `unreachable`, `timeout`, or interface names. */
+  /** Tries to reach something from inside: `connected`, `refused`, `unreachable`, `timeout`, `answered`, `sent`, or interface names. */
   probe(target: ProbeTarget): Promise<string>;
   /** Checks the isolation from outside (namespace links, the engine's own record); returns what is wrong, empty when nothing. */
   inspectIsolation(): Promise<readonly string[]>;

@@ -136,7 +136,7 @@ async function openParts(
   });
   await state.step("isolation");
   await state.step("doors");
-  await Promise.all([verifyIsolation(guest), verifyDoors(plan, guest)]);
+  await Promise.all([verifyIsolation(plan, guest), verifyDoors(plan, guest)]);
   await state.step("provision");
   await provisionGuest(state, guest, workspace);
   return { bundle, guest, keeper, events: state.events };

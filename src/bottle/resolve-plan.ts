@@ -87,7 +87,13 @@ export function resolvePlan(manifest: Manifest, facts: Facts, options: StartOpti
       ...(git === undefined ? [] : [git]),
     ],
     skills: resolveSkills(manifest, facts, provider),
-    etc: guestEtc({ hostname: id, doors }),
+    etc: guestEtc({
+      hostname: id,
+      doors,
+      ...(attachment === "internal" && network !== undefined
+        ? { doorAddress: network.bundleAddress }
+        : {}),
+    }),
     upstreamCaFiles: bottle.egress.upstreamCa,
     agent: {
       ...resolveSession(manifest, provider, described, options),

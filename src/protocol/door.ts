@@ -25,9 +25,7 @@ const TCP = /^tcp:([0-9.]+):([1-9][0-9]{0,4}),from=([0-9./]+)$/;
 
 /** Writes a door as {@link parseDoor} reads it. */
 export function formatDoor(door: Door): string {
-  return door.kind === "socket"
-    ? door.path
-    : `tcp:${door.address}:${door.port},from=${door.from}`;
+  return door.kind === "socket" ? door.path : `tcp:${door.address}:${door.port},from=${door.from}`;
 }
 
 /** Reads a door. Throws ProtocolError for anything but an absolute path or a complete TCP form. */
