@@ -13,9 +13,12 @@ import { makeDirectory } from "../base/make-directory.ts";
 import type { Engine } from "../engine/contract.ts";
 import type { Exec } from "../process/exec.ts";
 import { requireBinary } from "../process/find-binary.ts";
+import { readOwner, readStartTime } from "../process/identity.ts";
 
-/** Label of the container that an image's root is read from; it is never started. */
-export const EXPORT_LABEL = "bot-bottle.export";
+/** Role of the container that an image's root is read from; it is never started. */
+const EXPORT_ROLE = { "bot-bottle.role": "export" } as const;
+/** Who made it: pid, start time, boot and pid namespace. */
+const OWNER_LABEL = "bot-bottle.owner";
 /** Copies of each kind that are kept: a copy takes up to a gigabyte. */
 const KEPT_COPIES = 4;
 const IMAGE_ID = /^sha256:([0-9a-f]{64})$/;
@@ -129,6 +132,7 @@ async function removeOldest(directory: string): Promise<void> {
 async function unpackRoot(id: string, target: string, ports: StorePorts): Promise<void> {
   const { engine, exec, signal } = ports;
   const tar = await requireBinary("tar", ports.searchPath);
+  await removeLeftExports(engine);
   const name = `bot-bottle-export-${randomBytes(6).toString("hex")}`;
   const container = await engine.containers.create(
     name,
@@ -136,7 +140,7 @@ async function unpackRoot(id: string, target: string, ports: StorePorts): Promis
       Image: id,
       // Never run, but an image need not have one of its own.
       Cmd: ["-"],
-      Labels: { [EXPORT_LABEL]: "true" },
+      Labels: { ...EXPORT_ROLE, [OWNER_LABEL]: Object.values(readOwner()).join(" ") },
       HostConfig: { NetworkMode: "none" },
     },
     { signal },
@@ -155,6 +159,18 @@ async function unpackRoot(id: string, target: string, ports: StorePorts): Promis
     throw new LaunchError("launch.image", `the image's root could not be unpacked: ${said}`);
   } finally {
     await engine.containers.remove(container);
+  }
+}
+
+/** Removes what processes left that were killed in the middle of this. */
+async function removeLeftExports(engine: Engine): Promise<void> {
+  const { boot_id: boot, pid_namespace: namespace } = readOwner();
+  for (const { Id, Labels } of await engine.containers.list(EXPORT_ROLE)) {
+    const [pid, started, itsBoot, itsNamespace] = (Labels[OWNER_LABEL] ?? "").split(" ");
+    if (started === undefined || itsNamespace === undefined) continue;
+    const isOfThisBoot = itsBoot === boot && itsNamespace === namespace;
+    const isLeft = isOfThisBoot ? readStartTime(Number(pid)) !== started : itsBoot !== boot;
+    if (isLeft) await engine.containers.remove(Id);
   }
 }
 

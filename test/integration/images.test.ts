@@ -13,7 +13,8 @@ import { openContext, readContext } from "../../src/images/context.ts";
 import type { ImagePorts } from "../../src/images/contract.ts";
 import { ensureBundleImage, ensureImage, releaseImage } from "../../src/images/ensure-image.ts";
 import { resolveBuild } from "../../src/images/resolve-build.ts";
-import { EXPORT_LABEL, exportRootfs, saveImage } from "../../src/images/store-image.ts";
+import { exportRootfs, saveImage } from "../../src/images/store-image.ts";
+import { readOwner } from "../../src/process/identity.ts";
 import { createExec } from "../../src/process/spawn.ts";
 import { countedEngine, removeFamilies, runInImage, testBase } from "../support/docker.ts";
 import { spellings } from "../support/find-secrets.ts";
@@ -263,6 +264,20 @@ describe("images", requires("docker"), () => {
       archive: () => saveImage(id, into, storePorts(counted.engine)),
       root: () => exportRootfs(id, into, storePorts(counted.engine)),
     });
+    // What a killed process left goes with the next export; what a live one does stays.
+    const exports = { "bot-bottle.role": "export" };
+    const owner = readOwner();
+    const left = [{ ...owner, start_time: "1" }, owner].map((it) => ({
+      Image: id,
+      Cmd: ["-"],
+      Labels: { ...exports, "bot-bottle.owner": Object.values(it).join(" ") },
+      HostConfig: {},
+    }));
+    const made = [];
+    for (const [index, body] of left.entries())
+      made.push(
+        await engine.containers.create(`bot-bottle-test-left-${index}-${process.pid}`, body),
+      );
     const archive = await store(cache).archive();
     const root = await store(cache).root();
     expect(execFileSync("cat", [join(root, "kept")], { encoding: "utf8" })).toBe("kept\n");
@@ -271,7 +286,9 @@ describe("images", requires("docker"), () => {
     expect(await store(cache).archive()).toBe(archive);
     expect(await store(cache).root()).toBe(root);
     expect(counted.requests).toEqual([]);
-    expect(await engine.containers.list({ [EXPORT_LABEL]: undefined })).toEqual([]);
+    const still = (await engine.containers.list(exports)).map((it) => it.Id);
+    for (const it of made) await engine.containers.remove(it);
+    expect(made.map((it) => still.includes(it))).toEqual([false, true]);
   });
 });
 
