@@ -14,7 +14,7 @@ import { findPackageRoot } from "./package-root.ts";
 import { parseBuildSettings, resolveBuild, resolveBundleBuild } from "./resolve-build.ts";
 
 /** Label of the content key. */
-export const KEY_LABEL = "bot-bottle.image-key";
+const KEY_LABEL = "bot-bottle.image-key";
 /** Label of what the image is a build of. */
 export const FAMILY_LABEL = "bot-bottle.image-family";
 /** Builds of one family that are kept: of a few checkouts or homes that take turns. */

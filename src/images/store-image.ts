@@ -7,6 +7,7 @@ import { createWriteStream } from "node:fs";
 import { readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { type Clock, systemClock } from "../base/clock.ts";
 import { BugError, HostError, LaunchError, messageOf, systemCode } from "../base/errors.ts";
 import { type HostPath, parseHostPath } from "../base/ids.ts";
 import { makeDirectory } from "../base/make-directory.ts";
@@ -29,6 +30,7 @@ export interface StorePorts {
   /** PATH of the operator, for finding tar. */
   readonly searchPath: string;
   readonly signal: AbortSignal | undefined;
+  readonly clock?: Clock;
   /** Told when a copy has to be made, for people. */
   readonly onProgress: (detail: string) => void;
 }
@@ -39,7 +41,11 @@ export async function saveImage(
   cacheDir: HostPath,
   ports: StorePorts,
 ): Promise<HostPath> {
-  const place = { directory: join(cacheDir, "image-archives"), name: `${digestOf(id)}.tar` };
+  const place = {
+    directory: join(cacheDir, "image-archives"),
+    name: `${digestOf(id)}.tar`,
+    clock: clockOf(ports),
+  };
   return keepCopy(place, async (target) => {
     ports.onProgress("saving the image as an archive");
     const archive = await ports.engine.images.save([id], { signal: ports.signal });
@@ -55,7 +61,11 @@ export async function exportRootfs(
   cacheDir: HostPath,
   ports: StorePorts,
 ): Promise<HostPath> {
-  const place = { directory: join(cacheDir, "image-roots"), name: digestOf(id) };
+  const place = {
+    directory: join(cacheDir, "image-roots"),
+    name: digestOf(id),
+    clock: clockOf(ports),
+  };
   return keepCopy(place, async (target) => {
     ports.onProgress("unpacking the image's root");
     makeDirectory(target, 0o755);
@@ -69,24 +79,27 @@ function digestOf(id: string): string {
   throw new BugError(`"${id}" is not the id of an image`);
 }
 
+const clockOf = ({ clock = systemClock }: StorePorts): Clock => clock;
+
 interface Place {
   readonly directory: string;
   readonly name: string;
+  readonly clock: Clock;
 }
 
 async function keepCopy(
-  { directory, name }: Place,
+  { directory, name, clock }: Place,
   make: (target: string) => Promise<void>,
 ): Promise<HostPath> {
   const kept = parseHostPath(join(directory, name));
   makeDirectory(directory);
-  if (await touch(kept)) return kept;
+  if (await touch(kept, clock)) return kept;
   const target = join(directory, `.new-${name}-${randomBytes(4).toString("hex")}`);
   try {
     await make(target);
     await settle(target, kept);
     // An unpacked root has the image's own time.
-    await touch(kept);
+    await touch(kept, clock);
   } catch (error) {
     throw asDiskFull(error, directory);
   } finally {
@@ -97,9 +110,9 @@ async function keepCopy(
 }
 
 /** Marks a copy as used now; false when there is none. */
-async function touch(path: string): Promise<boolean> {
+async function touch(path: string, clock: Clock): Promise<boolean> {
   try {
-    const now = new Date();
+    const now = clock.now() / 1000;
     await utimes(path, now, now);
     return true;
   } catch (error) {
