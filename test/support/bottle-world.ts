@@ -35,8 +35,11 @@ function enginesFromOutside(): Record<string, string> {
   );
 }
 
-/** Makes a home with one bottle `box` and one agent `worker`; removed after the test. */
-export function makeWorld(bottle: string = DEFAULT_BOTTLE): World {
+/** Makes a home with one bottle `box` and one agent `worker`; removed after the test, or when `onEnd` says. */
+export function makeWorld(
+  bottle: string = DEFAULT_BOTTLE,
+  onEnd: (remove: () => void) => void = onTestFinished,
+): World {
   const root = mkdtempSync(join(tmpdir(), "bb-test-"));
   const home = homePaths(parseHostPath(join(root, "home")));
   const project = join(root, "project");
@@ -45,7 +48,7 @@ export function makeWorld(bottle: string = DEFAULT_BOTTLE): World {
   writeFileSync(join(home.bottles, "box.md"), `---\n${bottle}\n---\n`);
   writeFileSync(join(home.agents, "worker.md"), "---\nbottle: box\n---\nDo the work.\n");
   writeFileSync(join(project, "README.md"), "# project\n");
-  onTestFinished(() => rmSync(root, { recursive: true, force: true, maxRetries: 3 }));
+  onEnd(() => rmSync(root, { recursive: true, force: true, maxRetries: 3 }));
   return {
     root,
     home,
