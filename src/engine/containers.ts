@@ -26,10 +26,14 @@ export function labelFilter(labels: Readonly<Record<string, string | undefined>>
   return JSON.stringify({ label });
 }
 
+function containerPath(id: string, rest = ""): string {
+  return `/containers/${part(id)}${rest}`;
+}
+
+/** Calls on containers of one engine. */
 export function openContainers(transport: Transport): Containers {
-  const at = (id: string, rest = ""): string => `/containers/${part(id)}${rest}`;
-  const post = (call: Omit<Call, "method">) => transport.call({ ...call, method: "POST" });
   return {
+    ...openLives(transport),
     create: async (name, body, options) => {
       const call = { what: `creating container "${name}"`, path: "/containers/create" };
       const created = await transport.json(
@@ -38,19 +42,15 @@ export function openContainers(transport: Transport): Containers {
       );
       return created.Id;
     },
-    start: async (id, options) => {
-      const what = `starting container "${id}"`;
-      await post({ ...options, what, path: at(id, "/start"), accepts: [NOT_MODIFIED] });
-    },
-    kill: async (id, signal, options) => {
-      const what = `sending ${signal} to container "${id}"`;
-      const accepts = [NOT_FOUND, CONFLICT];
-      await post({ ...options, what, path: at(id, "/kill"), query: { signal }, accepts });
-    },
     wait: (id, condition, options) => waitFor(transport, { ...options, id, condition }),
     inspect: (id, options) =>
       transport.jsonIfThere(
-        { ...options, what: `inspecting container "${id}"`, method: "GET", path: at(id, "/json") },
+        {
+          ...options,
+          what: `inspecting container "${id}"`,
+          method: "GET",
+          path: containerPath(id, "/json"),
+        },
         containerSchema,
       ),
     remove: async (id, options) => {
@@ -58,7 +58,7 @@ export function openContainers(transport: Transport): Containers {
         ...options,
         what: `removing container "${id}"`,
         method: "DELETE",
-        path: at(id),
+        path: containerPath(id),
         query: { force: true, v: true },
         accepts: [NOT_FOUND, CONFLICT],
       });
@@ -74,18 +74,53 @@ export function openContainers(transport: Transport): Containers {
         },
         containersSchema,
       ),
+    ...openTransfers(transport),
+  };
+}
+
+/** The calls that begin and end what runs. */
+function openLives(transport: Transport): Pick<Containers, "start" | "kill"> {
+  const post = (call: Omit<Call, "method">) => transport.call({ ...call, method: "POST" });
+  return {
+    start: async (id, options) => {
+      const what = `starting container "${id}"`;
+      await post({ ...options, what, path: containerPath(id, "/start"), accepts: [NOT_MODIFIED] });
+    },
+    kill: async (id, signal, options) => {
+      const what = `sending ${signal} to container "${id}"`;
+      const accepts = [NOT_FOUND, CONFLICT];
+      await post({
+        ...options,
+        what,
+        path: containerPath(id, "/kill"),
+        query: { signal },
+        accepts,
+      });
+    },
+  };
+}
+
+/** The calls that move bytes. */
+function openTransfers(
+  transport: Transport,
+): Pick<Containers, "attach" | "resize" | "export" | "putArchive"> {
+  return {
     attach: (id, options) => attach(transport, id, options),
     resize: (id, size, options) =>
-      resize(transport, { ...options, what: `resizing "${id}"`, path: at(id, "/resize") }, size),
+      resize(
+        transport,
+        { ...options, what: `resizing "${id}"`, path: containerPath(id, "/resize") },
+        size,
+      ),
     export: (id, options) =>
       transport.stream({
         ...options,
         what: `exporting container "${id}"`,
         method: "GET",
-        path: at(id, "/export"),
+        path: containerPath(id, "/export"),
       }),
     putArchive: async (id, directory, archive, options) => {
-      const call = { what: `copying into container "${id}"`, path: at(id, "/archive") };
+      const call = { what: `copying into container "${id}"`, path: containerPath(id, "/archive") };
       await transport.call({
         ...options,
         ...call,
@@ -149,6 +184,7 @@ async function resize(
   await transport.call({ ...call, method: "POST", query });
 }
 
+/** Calls on programs in containers of one engine. */
 export function openExecs(transport: Transport): Execs {
   return {
     create: async (container, body, options) => {

@@ -11,6 +11,7 @@ const NOT_FOUND = 404;
 const REFERENCE = /^[A-Za-z0-9][\w.:@/-]*$/;
 const SILENT = (): void => undefined;
 
+/** Calls on images of one engine. */
 export function openImages(transport: Transport): Images {
   return {
     inspect: async (reference, options) => {
@@ -48,6 +49,14 @@ export function openImages(transport: Transport): Images {
       });
     },
     build: (request, options) => build(transport, request, options),
+    ...openArchives(transport),
+    import: (request, options) => importTree(transport, request, options),
+  };
+}
+
+/** The calls that take or give whole images. */
+function openArchives(transport: Transport): Pick<Images, "load" | "save"> {
+  return {
     load: async (archive, options) => {
       const what = "loading an image";
       const answer = await transport.stream({
@@ -73,7 +82,6 @@ export function openImages(transport: Transport): Images {
         query: { names },
       });
     },
-    import: (request, options) => importTree(transport, request, options),
   };
 }
 

@@ -6,6 +6,7 @@ import { part, type Transport } from "./transport.ts";
 
 const NOT_FOUND = 404;
 
+/** Calls on networks of one engine. */
 export function openNetworks(transport: Transport): Networks {
   return {
     create: async (body, options) => {

@@ -66,7 +66,7 @@ export class Transport implements Disposable {
     // Go refuses a request without a host; the name means nothing on a socket.
     this.#base =
       endpoint.kind === "unix"
-        ? { socketPath: endpoint.path, headers: { host: "docker" } }
+        ? { socketPath: endpoint.path, host: "docker", setHost: true }
         : { host: endpoint.host, port: endpoint.port };
   }
 
@@ -119,11 +119,11 @@ export class Transport implements Disposable {
     });
   }
 
-  /** Makes a call whose answer is read while it comes. The deadline covers the wait for its beginning only. */
+  /** Makes a call whose answer is read while it comes. The deadline covers the wait for its beginning, the signal all of it. */
   async stream(call: Call): Promise<Readable> {
     const response = await this.#bounded(call, (signal) => this.#begin(call, signal));
     const { statusCode: status = 0 } = response;
-    if (isFine(status, call)) return response;
+    if (isFine(status, call)) return cancellable(response, call.signal);
     throw engineRefusal(call.what, status, await readAll(response, MAX_REFUSAL_BYTES, call));
   }
 
@@ -197,7 +197,6 @@ export class Transport implements Disposable {
       method: call.method,
       path: `${this.prefix}${call.path}${renderQuery(call.query)}`,
       headers: {
-        ...this.#base.headers,
         ...(hasBody ? { "content-type": type } : {}),
         ...headers,
       },
@@ -237,6 +236,19 @@ export function part(name: string): string {
   return encodeURIComponent(name);
 }
 
+/** A reader of a cancelled answer gets the signal's reason. */
+function cancellable(response: Readable, signal: AbortSignal | undefined): Readable {
+  if (signal === undefined) return response;
+  const cancel = (): void => {
+    const { reason }: { reason: unknown } = signal;
+    response.destroy(reason instanceof Error ? reason : new Error(String(reason)));
+  };
+  signal.addEventListener("abort", cancel, { once: true });
+  response.once("close", () => signal.removeEventListener("abort", cancel));
+  if (signal.aborted) cancel();
+  return response;
+}
+
 function renderQuery(query: Call["query"]): string {
   const given = new URLSearchParams();
   for (const [name, value] of Object.entries(query ?? {}))
@@ -250,11 +262,15 @@ function isFine(status: number, call: Call): boolean {
   return (status >= 200 && status < 300) || (call.accepts?.includes(status) ?? false);
 }
 
+function toBuffer(chunk: unknown): Buffer {
+  return chunk instanceof Uint8Array ? Buffer.from(chunk) : Buffer.from(String(chunk));
+}
+
 async function readAll(response: Readable, maxBytes: number, call: Call): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of response) {
-    const bytes: Buffer = Buffer.from(chunk);
+    const bytes = toBuffer(chunk);
     size += bytes.length;
     if (size > maxBytes) throw misunderstood(call, `its answer is over ${maxBytes} bytes`);
     chunks.push(bytes);

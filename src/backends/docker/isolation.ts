@@ -7,6 +7,8 @@ import { systemCode } from "../../base/errors.ts";
 import type { ContainerBody } from "../../engine/contract.ts";
 import type { ContainerInspect } from "../../engine/schemas.ts";
 
+type Fact = string | number | boolean | undefined;
+
 const NAMESPACES = ["net", "pid", "mnt", "ipc", "uts"] as const;
 const NO_CAPABILITY = "0".repeat(16);
 
@@ -14,7 +16,7 @@ const NO_CAPABILITY = "0".repeat(16);
 export function inspectRecord(record: ContainerInspect, body: ContainerBody): readonly string[] {
   const { HostConfig: host } = record;
   const wanted = body.HostConfig;
-  const facts: readonly (readonly [string, unknown, unknown])[] = [
+  const facts: readonly (readonly [string, Fact, Fact])[] = [
     ["running", record.State.Running, true],
     ["its network", host.NetworkMode, wanted.NetworkMode],
     ["networks it is on", networksOf(record), wanted.NetworkMode],
@@ -36,7 +38,9 @@ export function inspectRecord(record: ContainerInspect, body: ContainerBody): re
     ["its limit of processors", host.NanoCpus, wanted.NanoCpus ?? 0],
   ];
   const faults = facts.flatMap(([what, seen, expected]) =>
-    seen === expected ? [] : [`the engine's record says ${what}: "${seen}", not "${expected}"`],
+    seen === expected
+      ? []
+      : [`the engine's record says ${what}: "${String(seen)}", not "${String(expected)}"`],
   );
   return [...faults, ...mountFaults(record, body)];
 }

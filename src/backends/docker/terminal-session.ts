@@ -152,7 +152,7 @@ class Terminal {
 
   async #resize(): Promise<void> {
     const { engine, log } = this.#parts;
-    const [columns = 80, rows = 24] = this.#output.getWindowSize();
+    const [columns, rows] = this.#output.getWindowSize();
     const resized = engine.execs.resize(this.#id, { columns, rows });
     await ignore(resized, "a program that has just ended has no size", log);
   }
