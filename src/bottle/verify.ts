@@ -9,8 +9,8 @@ import { Scope } from "../base/scope.ts";
 import { notIsolated } from "./not-isolated.ts";
 import type { BottlePlan } from "./plan.ts";
 
-/** How long a probe of the outside may take; refusals answer at once in an empty network namespace. */
-const OUTSIDE_PROBE_MS = 1000;
+/** How long a probe of the outside may take. Refusals answer at once, but a guest that has just booted may be slow to ask. */
+const OUTSIDE_PROBE_MS = 5000;
 const DOOR_PROBE_MS = 5000;
 /** Addresses that must not be reachable: documentation ranges, so that nobody is bothered where isolation fails. */
 const OUTSIDE = [

@@ -8,8 +8,9 @@ import type { GuestOrder } from "../protocol/guest.ts";
 export type ProbeOrder = Extract<GuestOrder, { kind: "probe" }>["target"];
 
 const LOOPBACK = "127.0.0.1";
-/** Devices that the kernel makes in every network namespace once a tunnel module is loaded: down, and without an address. */
-const FALLBACK_DEVICE = /^(?:tunl|sit|gre|gretap|erspan|ip6tnl|ip6gre|ip6gretap|ip_vti|ip6_vti)0$/;
+/** Devices that a kernel makes by itself where a driver is built in or a tunnel module is loaded: down, and without an address. */
+const FALLBACK_DEVICE =
+  /^(?:dummy|tunl|sit|gre|gretap|erspan|ip6tnl|ip6gre|ip6gretap|ip_vti|ip6_vti)0$/;
 
 /** One word, `connected` or what else happened; for interfaces their names joined with commas. */
 export async function probe(target: ProbeOrder): Promise<string> {
