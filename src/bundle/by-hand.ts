@@ -2,7 +2,7 @@
  * What a bundle that was started by hand does: the first order, read from the environment and the files that the image's
  * variables name. Invariant: what is not understood ends the start; nothing is guessed and no secret is quoted.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { messageOf, systemCode, UsageError } from "../base/errors.ts";
 import { CA_KEY_SLOT, type EgressConfig } from "../policy/egress.ts";
 import { BUNDLE_PROTOCOL_VERSION, type BundleOrder } from "../protocol/bundle.ts";
@@ -36,7 +36,7 @@ export interface ByHand {
 
 /** Reads the order. Throws UsageError that names the variable or file at fault. */
 export function readByHand(env: Env, now: number): ByHand {
-  const routesFile = ROUTES_FILES.find((path) => existsSync(path));
+  const routesFile = ROUTES_FILES.find(isThere);
   const parsed =
     routesFile === undefined ? undefined : parseRoutesFile(readText(routesFile), routesFile);
   const policy = parsed?.policy ?? { routes: [], resolve: {} };
@@ -108,7 +108,7 @@ const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/;
 const KEY = /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/;
 
 function readAuthority(now: number): Authority {
-  if (!existsSync(AUTHORITY_FILE)) {
+  if (!isThere(AUTHORITY_FILE)) {
     const { certificatePem, keyPem } = createAuthority({ commonName: "bot-bottle by hand", now });
     return { certificatePem, keyPem, isNew: true };
   }
@@ -125,6 +125,16 @@ function readUpstreamCa(path: string | undefined): readonly string[] {
   const pem = readText(path);
   if (CERTIFICATE.test(pem)) return [pem];
   throw unusable(`EGRESS_UPSTREAM_CA=${path}`, "a PEM certificate is expected");
+}
+
+/** A file that is there but out of reach counts: it must not be taken for one that nobody gave. */
+function isThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    return true;
+  }
 }
 
 function readText(path: string): string {
