@@ -30,7 +30,10 @@ const FILTER_HINT =
   "set net.ipv4.conf.default.rp_filter=1 on the engine's machine, or start with attachment: sockets";
 
 /** Throws LaunchError `launch.not-isolated` when anything but the doors can be reached. */
-export async function verifyInternal(network: NetworkPlan, guest: Guest): Promise<void> {
+export async function verifyInternal(
+  network: NetworkPlan,
+  guest: Pick<Guest, "probe">,
+): Promise<void> {
   await using scope = new Scope();
   const port = await listenEverywhere(scope);
   const host = network.bundleAddress;
@@ -48,7 +51,7 @@ export async function verifyInternal(network: NetworkPlan, guest: Guest): Promis
   ]);
 }
 
-async function expectInterfaces(guest: Guest): Promise<void> {
+async function expectInterfaces(guest: Pick<Guest, "probe">): Promise<void> {
   const answer = await guest.probe({ type: "interfaces" });
   const others = answer.split(",").filter((name) => name !== "lo");
   if (others.length !== 1) throw notIsolated(`it has the network interfaces ${answer}`);
@@ -59,12 +62,12 @@ interface Target {
   readonly port: number;
 }
 
-async function expectSilent(guest: Guest, target: Target): Promise<void> {
+async function expectSilent(guest: Pick<Guest, "probe">, target: Target): Promise<void> {
   const answer = await guest.probe({ type: "tcp", ...target, timeoutMs: PROBE_MS });
   if (!SILENT.has(answer)) throw reached(target, answer);
 }
 
-async function expectNoIpv6(guest: Guest, target: Target): Promise<void> {
+async function expectNoIpv6(guest: Pick<Guest, "probe">, target: Target): Promise<void> {
   const answer = await guest.probe({ type: "tcp", ...target, timeoutMs: PROBE_MS });
   if (answer !== "unreachable" && answer !== "refused") throw reached(target, answer);
 }
@@ -74,7 +77,7 @@ function reached({ host, port }: Target, answer: string): Error {
 }
 
 /** The engine's own resolver is in every container of such a network; it must not ask anybody for the guest. */
-async function expectNoResolver(guest: Guest): Promise<void> {
+async function expectNoResolver(guest: Pick<Guest, "probe">): Promise<void> {
   const answer = await guest.probe({ type: "dns", host: RESOLVER, timeoutMs: PROBE_MS });
   if (!SILENT.has(answer))
     throw notIsolated(`the engine's resolver at ${RESOLVER} answers for names of the world`);
@@ -104,7 +107,7 @@ async function listenEverywhere(scope: Scope): Promise<number> {
 }
 
 /** A datagram to everyone is not routed, so only the machine's own filter keeps the host from hearing it. */
-async function expectUnheard(guest: Guest, scope: Scope): Promise<void> {
+async function expectUnheard(guest: Pick<Guest, "probe">, scope: Scope): Promise<void> {
   const socket = createSocket("udp4");
   scope.defer("host datagram listener", () => void socket.close());
   const heard = new Promise<"heard">((resolve) => socket.once("message", () => resolve("heard")));

@@ -5,7 +5,7 @@
 import { closeSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import type { AttachmentValues, NetworkPlan } from "../backends/contract.ts";
-import { BugError } from "../base/errors.ts";
+import { BugError, HostError } from "../base/errors.ts";
 import { ignore } from "../base/log.ts";
 import type { Engine, NetworkBody } from "../engine/contract.ts";
 import { openEngine } from "../engine/engine.ts";
@@ -25,6 +25,7 @@ import type {
   BundlePlan,
   DaemonPlan,
 } from "./contract.ts";
+import { copyHostRoots } from "./host-roots.ts";
 import { ensureAuditFile } from "./log-file.ts";
 import {
   bundleNames,
@@ -59,6 +60,13 @@ async function launchOn(
 ): Promise<BundleHandle> {
   const { network } = plan;
   if (network === undefined) throw new BugError("a bundle in a container needs a network");
+  if (plan.publish !== "none") {
+    throw new HostError(
+      "host.backend-unavailable",
+      "doors on an alias of the host's loopback are not published by this version",
+      { hint: "write attachment: sockets into the bottle file" },
+    );
+  }
   const facts = await lookAround(engine, plan, context);
   await context.onResources({ processes: [], objects: objectsOf(plan, network) });
   const networks = await openNetworks(engine, plan, { network, context });
@@ -107,7 +115,8 @@ async function lookAround(
   const isRootless = info.SecurityOptions.some((it) => it.includes("rootless"));
   const user = isRootless ? "0:0" : `${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`;
   const hasDecisions = existsSync(join(plan.queueDir, "decisions"));
-  return { image: image.id, user, hasDecisions, publishOn: undefined };
+  const rootsFile = copyHostRoots(plan.cacheDir, ports.log);
+  return { image: image.id, user, hasDecisions, rootsFile, publishOn: undefined };
 }
 
 function objectsOf(plan: BundlePlan, network: NetworkPlan): Record<string, readonly string[]> {

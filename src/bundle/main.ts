@@ -198,8 +198,9 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
   process.on(signal, () => void bundle.stop(GRACE_MS, `stopped by ${signal}`));
 }
 process.on("SIGHUP", () => void bundle.reapply());
-// Restarts pipelock alone where the bundle runs one; without a listener the signal would end the process.
-process.on("SIGUSR1", () => log.info("SIGUSR1: no pipelock runs here"));
+// SIGUSR1 of the container restarts pipelock alone where the bundle runs one. It comes as SIGUSR2: with --disable-sigusr1 Node
+// tells us of no SIGUSR1. Without a listener the signal would end the process.
+process.on("SIGUSR2", () => log.info("SIGUSR1: no pipelock runs here"));
 process.on("uncaughtException", (error) => bundle.exit(1, error.stack ?? error.message));
 if (hasOwner()) bundle.serveOwner();
 else bundle.runByHand().catch((error: unknown) => bundle.exit(1, messageOf(error)));

@@ -17,6 +17,7 @@ export const ROLE_LABEL = "bot-bottle.role";
 export const CONTAINER_PATHS = {
   queue: "/run/supervise/queue",
   audit: "/run/bundle/audit.jsonl",
+  roots: "/etc/ssl/certs/ca-certificates.crt",
 } as const;
 
 /** The program of the image: a shell as PID 1 that reaps what is orphaned, and the bundle below it. */
@@ -33,6 +34,8 @@ export interface ContainerFacts {
   readonly user: string;
   /** The queue has a directory for decisions already. */
   readonly hasDecisions: boolean;
+  /** Roots that upstreams are verified against; undefined: the image's. */
+  readonly rootsFile: string | undefined;
   /** Address of the host's loopback on which doors are published; undefined: they are not. */
   readonly publishOn: string | undefined;
 }
@@ -114,12 +117,14 @@ function mountsOf(plan: BundlePlan, facts: ContainerFacts): readonly MountBody[]
     ReadOnly: isReadOnly,
     BindOptions: { Propagation: "rprivate" },
   });
-  const { queue, audit } = CONTAINER_PATHS;
+  const { queue, audit, roots } = CONTAINER_PATHS;
+  const { hasDecisions, rootsFile } = facts;
   return [
     bind(plan.queueDir, queue, false),
     // The operator's answers are never the bundle's to write.
-    ...(facts.hasDecisions ? [bind(`${plan.queueDir}/decisions`, `${queue}/decisions`, true)] : []),
+    ...(hasDecisions ? [bind(`${plan.queueDir}/decisions`, `${queue}/decisions`, true)] : []),
     bind(plan.auditFile, audit, false),
+    ...(rootsFile === undefined ? [] : [bind(rootsFile, roots, true)]),
   ];
 }
 
