@@ -22,6 +22,8 @@ import { startOnTerminal } from "./terminal-session.ts";
 
 /** Time for guest-init to end its sessions: it gives each round of them 2 s. After it the guest is killed. */
 const SHUTDOWN_MS = 5_000;
+/** Time for a program on the terminal to end when it is asked to. */
+const TERMINAL_GRACE_MS = 2_000;
 /** Time for a killed container to be gone; the engine removes it after that by itself. */
 const GONE_MS = 10_000;
 
@@ -55,6 +57,8 @@ export class DockerGuest implements Guest {
   /** Programs that have not ended. */
   #running = 0;
   #terminals = 0;
+  /** Programs that guest-init does not know, because the engine started them. */
+  readonly #onTerminal = new Set<Session>();
 
   constructor(parts: GuestParts) {
     this.#parts = parts;
@@ -120,15 +124,29 @@ export class DockerGuest implements Guest {
     return joinDescriptors(session, stdio, ports.log);
   }
 
-  #startOnTerminal(options: SessionOptions): Promise<Session> {
+  async #startOnTerminal(options: SessionOptions): Promise<Session> {
     const { engine, container, link, context, body, env } = this.#parts;
     this.#terminals += 1;
-    return startOnTerminal(options, {
-      ...{ engine, container, link, stdio: context.stdio, log: context.ports.log },
+    const session = await startOnTerminal(options, {
+      ...{ engine, container, link, stdio: context.stdio, ports: context.ports },
       user: body.User ?? "",
       env: { ...env, ...options.env },
       number: this.#terminals,
     });
+    this.#onTerminal.add(session);
+    const forget = (): void => void this.#onTerminal.delete(session);
+    void session.exited.then(forget, forget);
+    return session;
+  }
+
+  /** Asks what has the terminal to end, as guest-init asks its own sessions. */
+  async #endTerminals(): Promise<void> {
+    const { clock, log } = this.#parts.context.ports;
+    const ends = [...this.#onTerminal].map((session) => {
+      session.kill("SIGTERM");
+      return ignore(session.exited, "the container is killed next", log);
+    });
+    await settlesWithin(Promise.all(ends), TERMINAL_GRACE_MS, clock);
   }
 
   #killUnlessClosing(): void {
@@ -148,6 +166,7 @@ export class DockerGuest implements Guest {
     const { link, engine, container, context, ended } = this.#parts;
     const { clock, log } = context.ports;
     if (this.#running > 0) {
+      await this.#endTerminals();
       await ignore(link.shutdown(SHUTDOWN_MS), "the container is killed next", log);
     }
     await this.#kill();

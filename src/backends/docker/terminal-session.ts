@@ -2,16 +2,21 @@
  * A program on the operator's terminal: the engine's exec makes a terminal in the guest, with the same confinement as the
  * container's. Values of variables reach it by a file in the guest's memory that it removes: the engine never sees them.
  */
-import { ReadStream, WriteStream } from "node:tty";
 import { LaunchError } from "../../base/errors.ts";
 import { type GuestPath, parseGuestPath } from "../../base/ids.ts";
-import { ignore, type Logger } from "../../base/log.ts";
-import type { Engine, EngineStream } from "../../engine/contract.ts";
+import { ignore } from "../../base/log.ts";
+import type { Engine } from "../../engine/contract.ts";
 import type { ExitStatus } from "../../process/exec.ts";
 import { quoteShell } from "../../process/quote-shell.ts";
-import type { ArchiveItem, LaunchContext, Session, SessionOptions } from "../contract.ts";
+import type {
+  ArchiveItem,
+  BackendPorts,
+  LaunchContext,
+  Session,
+  SessionOptions,
+} from "../contract.ts";
 import type { GuestLink } from "../shared/guest-link.ts";
-import { descriptorOf } from "../shared/join-descriptors.ts";
+import { openTerminal, type Terminal } from "./terminal.ts";
 
 /** The guest's /run is its user's own, and memory. */
 const DIRECTORY = "/run";
@@ -19,7 +24,8 @@ const DIRECTORY = "/run";
 const FIND =
   'case $1 in */*) [ -e "$1" ] || exit 127; [ -x "$1" ] && [ ! -d "$1" ] || exit 126;; *) command -v -- "$1" >/dev/null || exit 127;; esac';
 /** Takes its variables from the file `$1`, tells its pid in `$2`, and becomes the program in the directory `$3`. */
-const BECOME = '. "$1" && rm -f "$1" && echo $$ >"$2" && cd "$3" && shift 3 && exec "$@"';
+const BECOME =
+  'unset NODE_OPTIONS; . "$1" && rm -f "$1" && echo $$ >"$2" && cd "$3" && unset OLDPWD && shift 3 && exec "$@"';
 const KILL = 'kill -s "$1" -- "-$(cat "$2")"';
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 /** Time for the engine to start a program in a container. */
@@ -36,7 +42,7 @@ export interface TerminalParts {
   readonly env: Readonly<Record<string, string>>;
   /** Tells the sessions of one guest apart. */
   readonly number: number;
-  readonly log: Logger;
+  readonly ports: BackendPorts;
 }
 
 /** Starts a program on the terminal. Throws LaunchError `launch.agent` when it cannot be executed. */
@@ -57,13 +63,25 @@ export async function startOnTerminal(
     WorkingDir: "/",
     ...{ Tty: true, AttachStdin: true, AttachStdout: true, AttachStderr: true },
   });
-  const stream = await engine.execs.start(id, { tty: true, stdin: true, timeoutMs: START_MS });
-  const terminal = new Terminal(stream, parts, id);
+  const terminal = await openTerminal(parts.stdio, parts.ports);
+  const exited = runOn(terminal, engine, id);
+  void ignore(exited, "nobody has to wait for the end of a session");
   const kill = (signal: NodeJS.Signals): void =>
-    void ignore(sendSignal(link, signal, pidFile), "the program may have ended", parts.log);
-  const { Pid: pid } = await engine.execs.inspect(id);
-  const session = { pid, stdin: undefined, stdout: undefined, stderr: undefined };
-  return { ...session, exited: terminal.exited, kill };
+    void ignore(sendSignal(link, signal, pidFile), "the program may have ended", parts.ports.log);
+  return { pid: number, stdin: undefined, stdout: undefined, stderr: undefined, exited, kill };
+}
+
+/** Until the guest's end of the terminal is closed; the operator has the terminal back before the status is told. */
+async function runOn(terminal: Terminal, engine: Engine, id: string): Promise<ExitStatus> {
+  const { execs } = engine;
+  try {
+    const stream = await execs.start(id, { tty: true, stdin: true, timeoutMs: START_MS });
+    await terminal.join(stream, (size) => execs.resize(id, size));
+  } finally {
+    await terminal[Symbol.asyncDispose]();
+  }
+  const { ExitCode: exitCode } = await execs.inspect(id);
+  return { exitCode: exitCode ?? 1, signal: undefined };
 }
 
 async function requireProgram(options: SessionOptions, link: GuestLink): Promise<void> {
@@ -104,70 +122,4 @@ async function sendSignal(link: GuestLink, signal: NodeJS.Signals, pidFile: stri
   const cwd: GuestPath = parseGuestPath("/");
   const session = await link.session({ argv, env: {}, cwd, stdio: "null" });
   await session.exited;
-}
-
-/** The operator's terminal while a program of the guest has it. */
-class Terminal {
-  readonly exited: Promise<ExitStatus>;
-  readonly #input: ReadStream;
-  readonly #output: WriteStream;
-  readonly #stream: EngineStream;
-  readonly #parts: TerminalParts;
-  readonly #id: string;
-
-  constructor(stream: EngineStream, parts: TerminalParts, id: string) {
-    this.#stream = stream;
-    this.#parts = parts;
-    this.#id = id;
-    const [input, output] = parts.stdio.map((entry, fd) => descriptorOf(entry, fd));
-    this.#input = new ReadStream(input ?? 0);
-    this.#output = new WriteStream(output ?? 1);
-    this.exited = this.#run();
-    void ignore(this.exited, "nobody has to wait for the end of a session");
-  }
-
-  async #run(): Promise<ExitStatus> {
-    const { engine } = this.#parts;
-    const { stdin, stdout } = this.#stream;
-    const resize = (): void => void this.#resize();
-    this.#output.on("resize", resize);
-    this.#input.on("error", () => undefined);
-    this.#output.on("error", () => undefined);
-    stdin.on("error", () => undefined);
-    try {
-      this.#input.setRawMode(true);
-      await this.#resize();
-      this.#input.on("data", (keys: Buffer) => stdin.write(keys));
-      await this.#copyOut(stdout);
-    } finally {
-      this.#input.setRawMode(false);
-      this.#input.destroy();
-      this.#output.off("resize", resize);
-      this.#output.destroy();
-      this.#stream.destroy();
-    }
-    const { ExitCode: exitCode } = await engine.execs.inspect(this.#id);
-    return { exitCode: exitCode ?? 1, signal: undefined };
-  }
-
-  async #resize(): Promise<void> {
-    const { engine, log } = this.#parts;
-    const [columns, rows] = this.#output.getWindowSize();
-    const resized = engine.execs.resize(this.#id, { columns, rows });
-    await ignore(resized, "a program that has just ended has no size", log);
-  }
-
-  /** Until the guest's terminal is closed; a broken connection is the same to the operator. */
-  #copyOut(stdout: EngineStream["stdout"]): Promise<void> {
-    return new Promise((resolve) => {
-      stdout.on("data", (bytes: Buffer) => {
-        if (this.#output.write(bytes)) return;
-        stdout.pause();
-        this.#output.once("drain", () => stdout.resume());
-      });
-      stdout.once("end", resolve);
-      stdout.once("close", resolve);
-      stdout.once("error", () => resolve());
-    });
-  }
 }
