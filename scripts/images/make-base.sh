@@ -135,6 +135,7 @@ make_debian() {
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     --customize-hook='chroot "$1" useradd --create-home --uid 1000 --user-group --shell /bin/bash node' \
+    --customize-hook='find "$1" -xdev -type f -perm /6000 -exec chmod ug-s {} +' \
     --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/var/log/*' \
     --customize-hook="tar-in $work/add.tar /" \
     "$suite" "$tar" >&2 || fail "mmdebstrap failed (above)" "check that deb.debian.org is reached over HTTP"
