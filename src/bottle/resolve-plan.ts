@@ -87,13 +87,7 @@ export function resolvePlan(manifest: Manifest, facts: Facts, options: StartOpti
       ...(git === undefined ? [] : [git]),
     ],
     skills: resolveSkills(manifest, facts, provider),
-    etc: guestEtc({
-      hostname: id,
-      doors,
-      ...(attachment === "internal" && network !== undefined
-        ? { doorAddress: network.bundleAddress }
-        : {}),
-    }),
+    etc: guestEtc({ hostname: id, doors, doorAddress: doorAddressOf(attachment, network) }),
     upstreamCaFiles: bottle.egress.upstreamCa,
     agent: {
       ...resolveSession(manifest, provider, described, options),
@@ -201,6 +195,14 @@ function resolveBottleNetwork(
   if (attachment === "sockets") return undefined;
   const name = attachment === "tsi" ? `bot-bottle-bundle-${id}` : `bot-bottle-net-${id}`;
   return resolveNetwork(id, name, facts.survey?.takenSubnets ?? []);
+}
+
+/** Undefined where guest-init's relays stand for the doors. */
+function doorAddressOf(
+  attachment: AttachmentKind,
+  network: NetworkPlan | undefined,
+): string | undefined {
+  return attachment === "internal" ? network?.bundleAddress : undefined;
 }
 
 /** Doors of this version: the proxy. */

@@ -8,7 +8,7 @@ export interface EtcInput {
   readonly hostname: string;
   readonly doors: readonly DoorPlan[];
   /** Where the doors are; default 127.0.0.1, where guest-init's relays listen. */
-  readonly doorAddress?: string;
+  readonly doorAddress?: string | undefined;
   /** Default /home/node. */
   readonly guestHome?: string;
   /** Guest directories that git may use whoever owns them; default the workspace. */
