@@ -15,6 +15,7 @@ import { readBootId } from "../../process/identity.ts";
 import type { BackendPorts } from "../contract.ts";
 import { type Access, planBinds, reach } from "./access.ts";
 import { probeKvm } from "./kvm.ts";
+import { preparePackage } from "./package.ts";
 import type { FoundSmolvm } from "./prepare.ts";
 import { endMachines, OBJECTS } from "./reap.ts";
 import { Smolvm } from "./smolvm.ts";
@@ -22,6 +23,8 @@ import { chooseBase, makeBase, makeStateDir } from "./state-dir.ts";
 
 /** Longest boot; a machine that can boot takes seconds, also where the processor is emulated. */
 const BOOT_MS = 60_000;
+/** How long a failure is believed: a machine that was busy may boot later. */
+const FAILURE_MS = 600_000;
 const NAME = "bot-bottle-probe";
 /** No user has it; a probe holds nothing for longer than its boot. */
 const PROBE_UID = 2_000_000_000 - 1;
@@ -30,26 +33,57 @@ const answerSchema = z.strictObject({ boots: z.boolean(), reason: z.string(), hi
 /** What the probe found; reason and hint are empty where machines boot. */
 export type BootAnswer = z.infer<typeof answerSchema>;
 
+/** What a boot needs; nothing is kept, and no package is unpacked, without a cache. */
+export interface BootContext {
+  readonly ports: BackendPorts;
+  readonly cacheDir: HostPath | undefined;
+  readonly onProgress: (detail: string) => void;
+}
+
 /** Boots the smallest machine, or tells what an earlier probe of this boot found. */
-export async function probeBoot(
-  found: FoundSmolvm,
-  ports: BackendPorts,
-  cacheDir: HostPath | undefined,
-): Promise<BootAnswer> {
-  const file = cacheDir === undefined ? undefined : answerFile(found, cacheDir);
-  const known = file === undefined ? undefined : readAnswer(file);
+export async function probeBoot(found: FoundSmolvm, context: BootContext): Promise<BootAnswer> {
+  const kvm = probeKvm(process.getuid?.() === 0);
+  if (process.platform === "linux" && kvm.kind === "closed")
+    return { boots: false, reason: kvm.reason, hint: kvm.hint };
+  const file = context.cacheDir === undefined ? undefined : answerFile(found, context.cacheDir);
+  const known = file === undefined ? undefined : readAnswer(file, context.ports.clock.now());
   if (known !== undefined) return known;
-  const answer = await tryBoot(found, ports);
+  const answer = await tryBoot(found, context, kvm.kind === "open" ? kvm.gid : undefined);
   if (file !== undefined) keepAnswer(file, answer);
   return answer;
 }
 
-async function tryBoot(found: FoundSmolvm, ports: BackendPorts): Promise<BootAnswer> {
-  const kvm = probeKvm(process.getuid?.() === 0);
-  if (process.platform === "linux" && kvm.kind === "closed")
-    return { boots: false, reason: kvm.reason, hint: kvm.hint };
+async function tryBoot(
+  found: FoundSmolvm,
+  { ports, cacheDir, onProgress }: BootContext,
+  gid: number | undefined,
+): Promise<BootAnswer> {
+  const what = "a small machine does not boot here";
+  try {
+    const program =
+      cacheDir === undefined
+        ? found.program
+        : await preparePackage(found.program, { ports, cacheDir, onProgress });
+    await boot({ ...found, program }, ports, { gid, what });
+    return { boots: true, reason: "", hint: "" };
+  } catch (error) {
+    const hint = error instanceof BottleError ? (error.hint ?? "") : "";
+    return { boots: false, reason: messageOf(error), hint };
+  }
+}
+
+interface BootOptions {
+  readonly gid: number | undefined;
+  readonly what: string;
+}
+
+/** Throws when the machine does not come up; nothing is left in either case. */
+async function boot(
+  found: FoundSmolvm,
+  ports: BackendPorts,
+  { gid, what }: BootOptions,
+): Promise<void> {
   const stateDir = parseHostPath(`/tmp/bot-bottle-vm-${randomBytes(8).toString("hex")}`);
-  const gid = kvm.kind === "open" ? kvm.gid : undefined;
   const access = await probeAccess(found, ports, { stateDir, gid });
   const objects = {
     [OBJECTS.state]: [stateDir],
@@ -61,14 +95,9 @@ async function tryBoot(found: FoundSmolvm, ports: BackendPorts): Promise<BootAns
     if (access.kind === "dropped") makeBase(access.base);
     const { exec, searchPath } = ports;
     const smolvm = new Smolvm({ ...found, access, stateDir, exec, searchPath });
-    const what = "a small machine does not boot here";
     const size = ["--cpus", "1", "--mem", "256"];
     await smolvm.command(["machine", "create", "--name", NAME, ...size], { what });
     await smolvm.command(["machine", "start", "--name", NAME], { what, timeoutMs: BOOT_MS });
-    return { boots: true, reason: "", hint: "" };
-  } catch (error) {
-    const hint = error instanceof BottleError ? (error.hint ?? "") : "";
-    return { boots: false, reason: messageOf(error), hint };
   } finally {
     await endMachines(objects, ports);
   }
@@ -109,22 +138,19 @@ async function probeAccess(
   };
 }
 
-/** Another program, another boot, another user or another right to the device: another answer. */
+/** Another program, another boot or another user: another answer. What of the device changes is looked at each time. */
 function answerFile({ program }: FoundSmolvm, cacheDir: HostPath): string {
   const { size, mtimeMs } = statSync(program.program);
-  const key = [program.program, size, mtimeMs, readBootId(), process.getuid?.(), deviceMode()];
+  const key = [program.program, size, mtimeMs, readBootId(), process.getuid?.()];
   const name = createHash("sha256").update(key.join("\0")).digest("hex").slice(0, 16);
   return join(cacheDir, "smolvm", `boot-${name}.json`);
 }
 
-function deviceMode(): string {
-  const kvm = probeKvm(process.getuid?.() === 0);
-  return kvm.kind === "open" ? "open" : kvm.reason;
-}
-
-function readAnswer(file: string): BootAnswer | undefined {
+function readAnswer(file: string, now: number): BootAnswer | undefined {
   try {
-    return answerSchema.safeParse(parseJson(readFileSync(file, "utf8"))).data;
+    const answer = answerSchema.safeParse(parseJson(readFileSync(file, "utf8"))).data;
+    const isOld = now - statSync(file).mtimeMs > FAILURE_MS;
+    return answer?.boots === false && isOld ? undefined : answer;
   } catch (error) {
     if (systemCode(error) === undefined && !(error instanceof SyntaxError)) throw error;
     return undefined;

@@ -67,8 +67,8 @@ async function takeFromEngine(
   const { exec, searchPath } = ports;
   const store = { engine, exec, searchPath, signal, onProgress };
   return hasFlag(features, "create", "user")
-    ? saveImage(id, cacheDir, store)
-    : exportRootfs(id, cacheDir, store);
+    ? await saveImage(id, cacheDir, store)
+    : await exportRootfs(id, cacheDir, store);
 }
 
 async function openEngineOrExplain(

@@ -37,15 +37,12 @@ export interface FoundSmolvm {
   readonly features: SmolvmFeatures;
 }
 
-/** Finds smolvm and what it can do. Throws HostError. */
+/** Finds smolvm and what it can do; nothing is unpacked for that. Throws HostError. */
 export async function openSmolvm(
   ports: Pick<BackendPorts, "env" | "searchPath" | "exec">,
   cacheDir: HostPath | undefined,
-  onProgress: (detail: string) => void = () => undefined,
 ): Promise<FoundSmolvm> {
-  const found = await findSmolvm(ports);
-  const program =
-    cacheDir === undefined ? found : await preparePackage(found, { ports, cacheDir, onProgress });
+  const program = await findSmolvm(ports);
   const env = { ...helperEnv(ports.searchPath), HOME: "/nonexistent" };
   const libraries = program.libDir === undefined ? {} : { LD_LIBRARY_PATH: program.libDir };
   const features = await readFeatures({
@@ -66,8 +63,10 @@ export async function prepareLaunch(plan: GuestPlan, context: LaunchContext): Pr
   const { ports, onProgress } = context;
   const kvmGid = requireKvm();
   const limits = chooseLimits(plan.limits);
-  const { program, features } = await openSmolvm(ports, plan.cacheDir, onProgress);
+  const { program: found, features } = await openSmolvm(ports, plan.cacheDir);
   requireSockets(features);
+  const { cacheDir } = plan;
+  const program = await preparePackage(found, { ports, cacheDir, onProgress });
   const image = await openImage(plan, context, features);
   const kitDir = openKit(plan);
   const stateDir = chooseStateDir(plan.doorsDir, plan.hostUid !== undefined);

@@ -26,7 +26,11 @@ export async function probeSmolmachines(ports: BackendPorts): Promise<BackendPro
     const hint = "update it: pip install --upgrade smolmachines";
     return { ...unavailable(unfit, hint), version, capabilities };
   }
-  const answer = await probeBoot(found, ports, cacheDir);
+  const answer = await probeBoot(found, {
+    ports,
+    cacheDir,
+    onProgress: (detail) => ports.log.info(detail),
+  });
   return {
     name: "smolmachines",
     isAvailable: answer.boots,

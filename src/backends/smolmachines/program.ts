@@ -66,15 +66,16 @@ function findPackaged({ env, searchPath }: ProgramSearch): string | undefined {
   const home = env["HOME"];
   if (home !== undefined && isAbsolute(home))
     prefixes.push(join(home, ".local"), join(home, ".local/share/pipx/venvs/smolmachines"));
-  for (const prefix of new Set(prefixes)) {
-    for (const python of list(join(prefix, "lib")).filter((name) => PYTHON_DIRECTORY.test(name))) {
-      for (const packages of ["site-packages", "dist-packages"]) {
-        const path = join(prefix, "lib", python, packages, "smol", PACKAGED_NAME);
-        if (kindOf(path) === "file") return path;
-      }
-    }
-  }
-  return undefined;
+  return [...new Set(prefixes)].flatMap(packagedIn).find((path) => kindOf(path) === "file");
+}
+
+function packagedIn(prefix: string): readonly string[] {
+  const pythons = list(join(prefix, "lib")).filter((name) => PYTHON_DIRECTORY.test(name));
+  return pythons.flatMap((python) =>
+    ["site-packages", "dist-packages"].map((packages) =>
+      join(prefix, "lib", python, packages, "smol", PACKAGED_NAME),
+    ),
+  );
 }
 
 function describe(program: string, { env }: ProgramSearch): SmolvmProgram {
