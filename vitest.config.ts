@@ -39,6 +39,7 @@ export default defineConfig({
       isolated("contract", 2 * MINUTE_MS, 2, 5),
       isolated("attack", 2 * MINUTE_MS, 2, 6),
       isolated("e2e", 3 * MINUTE_MS, 1, 7),
+      isolated("machines", 5 * MINUTE_MS, 1, 8),
     ],
   },
 });

@@ -49,6 +49,8 @@ apt() {
 }
 
 say "installing $reasons with apt-get"
+# An installed package has no .tools.
+mkdir -p "$(dirname "$log")"
 : >"$log"
 install="install --no-install-recommends$packages"
 # shellcheck disable=SC2086 # words

@@ -10,6 +10,8 @@ export type Counts = {
   readonly passed: number;
   readonly failed: number;
   readonly skips: readonly Skip[];
+  /** What was done once more because the emulated host around it, not the test, had failed. */
+  readonly retried?: readonly string[];
 };
 
 /** The reason given to ctx.skip(…), or by requires(…) on the test or a suite around it. */

@@ -12,6 +12,7 @@ const runs = text
 
 const sum = (of: (counts: Counts) => number): number => runs.reduce((all, it) => all + of(it), 0);
 const skips: Skip[] = runs.flatMap((it) => it.skips);
+const retried = runs.flatMap((it) => it.retried ?? []);
 const passed = sum((it) => it.passed);
 // A stage that failed without a failing test (a formatter, a crash) counts as one failure.
 const failed = Math.max(
@@ -26,6 +27,8 @@ if (skips.length > 0) {
     for (const { name } of group) console.log(`    ${name}`);
   }
 }
+for (const what of retried) console.log(`\nretried: ${what}`);
+if (retried.length > 0) console.log(`\n${retried.length} retried`);
 if (failedStages.length > 0) console.log(`\nfailed: ${failedStages.join(", ")}`);
 if (passed + failed === 0) console.log("\nno test ran");
 console.log(`\n${passed} passed, ${failed} failed, ${skips.length} skipped`);

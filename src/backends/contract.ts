@@ -16,6 +16,33 @@ export type BackendName = (typeof BACKEND_NAMES)[number];
 /** How the guest reaches the doors. */
 export type AttachmentKind = "sockets" | "internal" | "tsi";
 
+/** Where the guest's root comes from on backends that run images. Pure: building or finding it is an effect of the launch. */
+export type ImagePlan =
+  /** The project's own Dockerfile of a provider, `bot-bottle-<template>:latest`. */
+  | { readonly kind: "provider"; readonly template: string; readonly tag: string }
+  /** The bottle's Dockerfile; its directory is the build context. */
+  | { readonly kind: "dockerfile"; readonly dockerfile: HostPath; readonly tag: string }
+  /** An image that exists already, by name or id: never built by us. */
+  | { readonly kind: "reference"; readonly reference: string };
+
+/** The private network of a bottle whose doors are on TCP (`internal`, `tsi`), derived from its slug. */
+export interface NetworkPlan {
+  readonly name: string;
+  /** /24 in CIDR form. */
+  readonly subnet: string;
+  readonly gateway: string;
+  /** Where the bundle is pinned, `.2`. */
+  readonly bundleAddress: string;
+}
+
+/** What is known of an attachment only once the bundle runs. */
+export interface AttachmentValues {
+  /** Door → where the guest reaches it. Absent where guest-init relays 127.0.0.1 to sockets. */
+  readonly endpoints: Readonly<
+    Partial<Record<DoorPlan["name"], { readonly host: string; readonly port: number }>>
+  >;
+}
+
 /** One door in the guest: 127.0.0.1:`port`, known as `hostname`, led to the socket `name`.sock. */
 export interface DoorPlan {
   readonly name: "proxy" | "git" | "supervise";
@@ -64,6 +91,16 @@ export interface GuestPlan {
   readonly guestInitPath: HostPath;
   /** The provider needs nested user namespaces. */
   readonly allowsUserNamespaces: boolean;
+  /** How the doors are reached; `sockets` unless the backend needs TCP. */
+  readonly attachment: AttachmentKind;
+  /** Undefined on backends that show the host's /usr. */
+  readonly image: ImagePlan | undefined;
+  /** OCI runtime, docker only; undefined: the strongest that works. Never replaced by a weaker one when given. */
+  readonly runtime: string | undefined;
+  /** Undefined with `sockets`. */
+  readonly network: NetworkPlan | undefined;
+  /** Cache of the operator's home, for what can be made again: images, probes, packs. */
+  readonly cacheDir: HostPath;
   /** What the guest's descriptors 0-2 are; only the primary session may use them. */
   readonly terminal: "shared" | "separate";
 }
@@ -87,6 +124,23 @@ export interface BackendPorts {
   readonly log: Logger;
   /** PATH of the operator, for finding programs. */
   readonly searchPath: string;
+  /** The operator's environment, for finding engines (`DOCKER_HOST`, `BOT_BOTTLE_SMOLVM`); never passed on as it is. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** What is asked of a backend before planning. */
+export interface SurveyRequest {
+  readonly attachment: "auto" | AttachmentKind;
+  readonly runtime: string | undefined;
+  readonly cacheDir: HostPath;
+}
+
+/** What planning needs to know of a backend on this machine, found out by looking and by probe containers. */
+export interface BackendSurvey {
+  /** How guests reach their doors here, given the request. */
+  readonly attachment: AttachmentKind;
+  /** Subnets in use, CIDR: the host's routes and the engine's networks. Empty with `sockets`. */
+  readonly takenSubnets: readonly string[];
 }
 
 export interface SessionOptions {
@@ -130,8 +184,18 @@ export type ProbeTarget =
       readonly port: number;
       readonly timeoutMs: number;
     }
-  | { readonly type: "door"; readonly port: number; readonly timeoutMs: number }
-  | { readonly type: "interfaces" };
+  /** Without a host: the relay's door on the guest's own loopback. */
+  | {
+      readonly type: "door";
+      readonly host?: string;
+      readonly port: number;
+      readonly timeoutMs: number;
+    }
+  | { readonly type: "interfaces" }
+  /** A query to a name server on port 53. */
+  | { readonly type: "dns"; readonly host: string; readonly timeoutMs: number }
+  /** One datagram to 255.255.255.255. */
+  | { readonly type: "broadcast"; readonly port: number };
 
 /** A running guest. Disposing it ends every process in it and releases what the backend made. */
 export interface Guest extends AsyncDisposable {
@@ -147,7 +211,7 @@ export interface Guest extends AsyncDisposable {
     items: AsyncIterable<ArchiveItem> | Iterable<ArchiveItem>,
   ): Promise<number>;
   copyOut(root: GuestPath): AsyncIterable<ArchiveItem>;
-  /** Tries to reach something from inside: `connected`, `refused`, `unreachable`, `timeout`, or interface names. */
+  /** Tries to reach something from inside: `connected`, `refused`, `unreachable`, `timeout`, `answered`, `sent`, or interface names. */
   probe(target: ProbeTarget): Promise<string>;
   /** Checks the isolation from outside (namespace links, the engine's own record); returns what is wrong, empty when nothing. */
   inspectIsolation(): Promise<readonly string[]>;
@@ -170,6 +234,10 @@ export interface LaunchContext {
   readonly guestEnv: Readonly<Record<string, string>>;
   /** The guest's descriptors 0-2. */
   readonly stdio: readonly [StdioEntry, StdioEntry, StdioEntry];
+  /** Undefined with `sockets`: the guest needs nothing of the bundle to start. Otherwise the bundle is up already. */
+  readonly attachment: AttachmentValues | undefined;
+  /** Told what a slow step is doing, for people: an image being built, a machine booting. */
+  readonly onProgress: (detail: string) => void;
   /** Records resources the moment they exist, before anything can fail. */
   readonly onResources: (resources: GuestResources) => Promise<void>;
 }
@@ -178,6 +246,11 @@ export interface Backend {
   readonly name: BackendName;
   /** Looks at the machine, changes nothing. */
   probe(ports: BackendPorts): Promise<BackendProbe>;
+  /**
+   * Finds what planning needs; absent where there is one attachment and no network. Throws HostError
+   * `host.backend-unavailable` when what is asked for does not work here.
+   */
+  survey?(request: SurveyRequest, ports: BackendPorts): Promise<BackendSurvey>;
   /** Creates and starts the guest; resolves when guest-init has connected and holds the relays. No agent code has run. */
   launch(plan: GuestPlan, context: LaunchContext): Promise<Guest>;
   /** Ends and removes what a dead owner left. Tolerates that any of it is gone. */

@@ -82,6 +82,8 @@ export const ERROR_CODES = {
   "launch.declined": code("launch", "the operator said no at the preflight"),
   "launch.name-taken": code("launch", "a bottle of this name exists already"),
   "launch.workspace": code("launch", "the workspace cannot be copied"),
+  "launch.image": code("launch", "an image could not be built or found"),
+  "launch.no-subnet": code("launch", "no subnet is free for the bottle's network"),
   "launch.backend": code("launch", "the backend could not create the guest"),
   "launch.guest-init": code("launch", "the guest's first process did not answer"),
   "launch.door": code("launch", "a door did not answer from inside the guest"),

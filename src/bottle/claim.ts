@@ -75,6 +75,7 @@ function firstRecord(plan: BottlePlan, owner: OwnerRef, clock: Clock): BottleRec
     provider: plan.provider,
     guest: none,
     bundle: [],
+    bundle_objects: {},
     exit_code: null,
     exit_signal: null,
     ended_at: "",

@@ -4,7 +4,7 @@ import { access, readdir, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { BackendName } from "../backends/contract.ts";
+import type { BackendName, BackendSurvey } from "../backends/contract.ts";
 import { BugError, systemCode } from "../base/errors.ts";
 import { type HostPath, parseHostPath } from "../base/ids.ts";
 import type { HomePaths } from "../base/paths.ts";
@@ -29,6 +29,7 @@ export interface FactsInput {
   readonly manifest: Manifest;
   readonly hasTerminal: boolean;
   readonly defaultBackend: BackendName | undefined;
+  readonly survey: BackendSurvey | undefined;
 }
 
 /** Collects the facts of one start. */
@@ -58,6 +59,8 @@ export async function readFacts(input: FactsInput): Promise<Facts> {
     guestInitPath: builds.guestInit,
     bundlePath: builds.bundle,
     defaultBackend: input.defaultBackend,
+    survey: input.survey,
+    image: env["BOT_BOTTLE_IMAGE"] === "" ? undefined : env["BOT_BOTTLE_IMAGE"],
     program,
     runtimeBase: runtimeBase(env),
     terminalEnv: terminalEnv(env),

@@ -36,6 +36,8 @@ export interface LaunchPorts {
   readonly log: Logger;
   /** PATH in which our helper programs are found. */
   readonly searchPath: string;
+  /** The operator's environment, in which engines are looked for. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly backend: Backend;
   readonly bundleHost: BundleHost;
 }
@@ -134,7 +136,7 @@ async function openParts(
   });
   await state.step("isolation");
   await state.step("doors");
-  await Promise.all([verifyIsolation(guest), verifyDoors(plan, guest)]);
+  await Promise.all([verifyIsolation(plan, guest), verifyDoors(plan, guest)]);
   await state.step("provision");
   await provisionGuest(state, guest, workspace);
   return { bundle, guest, keeper, events: state.events };
@@ -200,7 +202,17 @@ async function openBoth(
   let made: CertificateAuthority | undefined;
   const makeAuthority = (): CertificateAuthority => (made ??= openAuthority(state));
   const started = Promise.withResolvers<void>();
-  const opening = guard(openGuest(state, input.guestScope, { makeAuthority, started }));
+  if (state.plan.attachment !== "sockets") {
+    // The guest is told where the doors are, and joins the bundle's network: both exist only once the bundle runs.
+    const bundle = await openBundle(state, input.bundleScope, makeAuthority);
+    const { attachment } = bundle;
+    return {
+      bundle,
+      ...(await openGuest(state, input.guestScope, { makeAuthority, started, attachment })),
+    };
+  }
+  const parts = { makeAuthority, started, attachment: undefined };
+  const opening = guard(openGuest(state, input.guestScope, parts));
   const [guest, bundle] = await Promise.allSettled([
     opening.finally(started.resolve),
     guard(started.promise.then(() => openBundle(state, input.bundleScope, makeAuthority))),

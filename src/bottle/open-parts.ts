@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { chmod, chown, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Guest, GuestResources } from "../backends/contract.ts";
+import type { AttachmentValues, Guest, GuestResources } from "../backends/contract.ts";
 import { HostError, LaunchError, ManifestError, systemCode } from "../base/errors.ts";
 import type { Scope } from "../base/scope.ts";
 import { Secret, type Secrets } from "../base/secret.ts";
@@ -11,6 +11,7 @@ import { CA_KEY_SLOT } from "../policy/egress.ts";
 import type { BottleRecord } from "../protocol/record.ts";
 import { GUEST_CA_FILES, mergedCaBundle } from "../provision/ca.ts";
 import { copyHostEtc } from "../provision/host-etc.ts";
+import { proxyEnv } from "../provision/proxy-env.ts";
 import type { TreeSnapshot } from "../provision/work-kept.ts";
 import { copyWorkspace } from "../provision/workspace.ts";
 import { type CertificateAuthority, createAuthority } from "../tls/authority.ts";
@@ -68,7 +69,11 @@ export async function openBundle(
       signal: state.signal,
       onEvent: (event) => events.emit({ kind: "decision", event }),
       onResources: (resources) =>
-        keeper.update({ bundle: resources.processes.map(recordedProcess) }),
+        keeper.update({
+          bundle: resources.processes.map(recordedProcess),
+          bundle_objects: recordedObjects(resources.objects ?? {}),
+        }),
+      onProgress: (detail) => events.emit({ kind: "progress", step: "bundle", detail }),
       onRestart: (reason) => events.emit({ kind: "bundle-restarted", reason }),
     }),
   );
@@ -78,10 +83,14 @@ function recordedGuest(resources: GuestResources): BottleRecord["guest"] {
   return {
     processes: resources.processes.map(recordedProcess),
     cgroups: [...resources.cgroups],
-    objects: Object.fromEntries(
-      Object.entries(resources.objects).map(([kind, names]) => [kind, [...names]]),
-    ),
+    objects: recordedObjects(resources.objects),
   };
+}
+
+function recordedObjects(
+  objects: Readonly<Record<string, readonly string[]>>,
+): Record<string, string[]> {
+  return Object.fromEntries(Object.entries(objects).map(([kind, names]) => [kind, [...names]]));
 }
 
 function recordedProcess(process: { readonly pid: number; readonly startTime: string }): {
@@ -118,6 +127,7 @@ export interface GuestInput {
   readonly makeAuthority: () => CertificateAuthority;
   /** Resolved when the guest has been started, or never will be. */
   readonly started: PromiseWithResolvers<void>;
+  readonly attachment: AttachmentValues | undefined;
 }
 
 /**
@@ -127,7 +137,7 @@ export interface GuestInput {
 export async function openGuest(
   state: LaunchState,
   scope: Scope,
-  { makeAuthority, started }: GuestInput,
+  { makeAuthority, started, attachment }: GuestInput,
 ): Promise<OpenedGuest> {
   const { plan } = state;
   await state.step("workspace");
@@ -137,7 +147,7 @@ export async function openGuest(
   await chmod(plan.paths.guestEtc, 0o755);
   await state.step("guest");
   const [guest, etc] = await Promise.allSettled([
-    launchGuest(state, scope, started.resolve).finally(started.resolve),
+    launchGuest(state, scope, { onStarted: started.resolve, attachment }).finally(started.resolve),
     started.promise.then(() => writeEtc(plan, makeAuthority())),
   ]);
   if (guest.status === "rejected") throw guest.reason;
@@ -145,16 +155,38 @@ export async function openGuest(
   return { guest: guest.value, workspace };
 }
 
+interface LaunchGuestInput {
+  readonly onStarted: () => void;
+  readonly attachment: AttachmentValues | undefined;
+}
+
+/** Variables that lead to doors whose place is known only now; the plan's lead to guest-init's relays. */
+function attachmentEnv(
+  plan: BottlePlan,
+  attachment: AttachmentValues | undefined,
+): Readonly<Record<string, string>> {
+  if (attachment === undefined) return {};
+  const doors = plan.guest.doors.flatMap((door) => {
+    const endpoint = attachment.endpoints[door.name];
+    return endpoint === undefined
+      ? []
+      : [{ ...door, hostname: endpoint.host, port: endpoint.port }];
+  });
+  return proxyEnv(doors);
+}
+
 async function launchGuest(
   state: LaunchState,
   scope: Scope,
-  onStarted: () => void,
+  { onStarted, attachment }: LaunchGuestInput,
 ): Promise<Guest> {
-  const { plan, options, keeper } = state;
+  const { plan, options, keeper, events } = state;
   const guest = await options.ports.backend.launch(plan.guest, {
     ports: options.ports,
     signal: state.signal,
-    guestEnv: state.env,
+    guestEnv: { ...state.env, ...attachmentEnv(plan, attachment) },
+    attachment,
+    onProgress: (detail) => events.emit({ kind: "progress", step: "guest", detail }),
     stdio: (await options.stdio) ?? NO_STDIO,
     onResources: async (resources) => {
       await keeper.update({ guest: recordedGuest(resources) });

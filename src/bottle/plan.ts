@@ -3,7 +3,13 @@
  * that exist only after an effect (CA fingerprint, ports) go into the launch's own values, never back into the plan.
  */
 
-import type { AttachmentKind, BackendName, GuestPlan, MountPlan } from "../backends/contract.ts";
+import type {
+  AttachmentKind,
+  BackendName,
+  BackendSurvey,
+  GuestPlan,
+  MountPlan,
+} from "../backends/contract.ts";
 import type { BottleId, GuestPath, HostPath } from "../base/ids.ts";
 import type { BottlePaths, HomePaths } from "../base/paths.ts";
 import type { BundlePlan } from "../bundle/contract.ts";
@@ -118,6 +124,10 @@ export interface Facts {
   readonly bundlePath: HostPath;
   /** The best backend that works here, when the operator did not choose. */
   readonly defaultBackend: BackendName | undefined;
+  /** What the chosen backend found out about the machine; undefined where it has nothing to find out. */
+  readonly survey: BackendSurvey | undefined;
+  /** BOT_BOTTLE_IMAGE: beats the provider's image and the bottle's Dockerfile. */
+  readonly image: string | undefined;
   /** The agent's program on the host, where the provider has one: what must be bound so that the guest can run it. */
   readonly program: { readonly mounts: readonly MountPlan[] } | undefined;
   /** Private directory for run directories whose path under home would be too long for a socket. */

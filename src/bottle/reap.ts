@@ -143,6 +143,7 @@ export async function reap(
     run_dir: "",
     guest: { processes: [], cgroups: [], objects: {} },
     bundle: [],
+    bundle_objects: {},
     kept: work,
   });
 }
@@ -173,6 +174,10 @@ async function endProcesses(
   };
   const backend = given ?? (await openBackend(backendNamed(record.backend)));
   await backend.reap(resources, ports);
+  if (Object.keys(record.bundle_objects).length > 0) {
+    const { reapBundle } = await import("../bundle/reap-bundle.ts");
+    await reapBundle(record.bundle_objects, ports);
+  }
 }
 
 /** The backend of a record; an empty name is docker, as in the earlier system. */

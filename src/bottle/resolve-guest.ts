@@ -1,5 +1,12 @@
 /** Plans the guest: its directories, mounts, limits and doors. Pure. */
-import type { DoorPlan, MountPlan } from "../backends/contract.ts";
+import type {
+  AttachmentKind,
+  BackendName,
+  DoorPlan,
+  ImagePlan,
+  MountPlan,
+  NetworkPlan,
+} from "../backends/contract.ts";
 import { HostError } from "../base/errors.ts";
 import { type BottleId, parseGuestPath } from "../base/ids.ts";
 import type { BottlePaths } from "../base/paths.ts";
@@ -13,6 +20,8 @@ export const DEFAULT_TMPFS_BYTES: number = 1024 ** 3;
 /** Processes and threads in the guest when the bottle says nothing: far above any build, far below a fork bomb. */
 export const DEFAULT_PROCESSES = 4096;
 
+const RUNS_IMAGES: ReadonlySet<BackendName> = new Set(["docker", "smolmachines"]);
+
 /** What the guest is planned from. */
 export interface GuestInput {
   readonly facts: Facts;
@@ -21,6 +30,9 @@ export interface GuestInput {
   readonly paths: BottlePaths;
   readonly doors: readonly DoorPlan[];
   readonly provider: Provider;
+  readonly backend: BackendName;
+  readonly attachment: AttachmentKind;
+  readonly network: NetworkPlan | undefined;
 }
 
 /** Plans the guest. Throws HostError `host.agent-missing` when the agent's program is not installed. */
@@ -56,13 +68,31 @@ export function resolveGuest(manifest: Manifest, input: GuestInput): BottlePlan[
     nodePath: facts.nodePath,
     guestInitPath: facts.guestInitPath,
     allowsUserNamespaces: false,
+    attachment: input.attachment,
+    image: resolveImage(manifest, input),
+    runtime: manifest.bottle.runtime,
+    network: input.network,
+    cacheDir: facts.home.cache,
     // A headless agent has no business with the operator's terminal.
     terminal: facts.hasTerminal && options.mode === "attached" ? "shared" : "separate",
   };
 }
 
-/** The agent's program, bound alone where the guest would not see it otherwise. */
-function programMounts({ facts, options, provider }: GuestInput): readonly MountPlan[] {
+/** BOT_BOTTLE_IMAGE, else the bottle's Dockerfile, else the provider's own image. */
+function resolveImage(manifest: Manifest, input: GuestInput): ImagePlan | undefined {
+  if (!RUNS_IMAGES.has(input.backend)) return undefined;
+  const { dockerfile } = manifest.bottle.provider;
+  const template = input.provider.name;
+  if (input.facts.image !== undefined) return { kind: "reference", reference: input.facts.image };
+  if (dockerfile !== undefined)
+    return { kind: "dockerfile", dockerfile, tag: `bot-bottle-${template}:${input.id}` };
+  return { kind: "provider", template, tag: `bot-bottle-${template}:latest` };
+}
+
+/** The agent's program, bound alone where the guest would not see it otherwise; an image brings its own. */
+function programMounts(input: GuestInput): readonly MountPlan[] {
+  const { facts, options, provider, backend } = input;
+  if (RUNS_IMAGES.has(backend)) return [];
   if (provider.program === undefined || options.command !== undefined) return [];
   if (facts.program === undefined) {
     throw new HostError(

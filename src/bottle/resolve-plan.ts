@@ -2,7 +2,7 @@
  * Decides everything about a bottle: names, doors, policy, argv, environment, files. Pure and synchronous: what varies
  * comes in as facts. Holds secret names only. After it, no default is chosen and no path invented.
  */
-import type { BackendName, DoorPlan } from "../backends/contract.ts";
+import type { AttachmentKind, BackendName, DoorPlan, NetworkPlan } from "../backends/contract.ts";
 import { HostError, LaunchError, ManifestError, UsageError } from "../base/errors.ts";
 import {
   type BottleId,
@@ -32,6 +32,7 @@ import {
 } from "./plan.ts";
 import { agentEnvironment, environmentSecrets } from "./resolve-env.ts";
 import { resolveGuest } from "./resolve-guest.ts";
+import { resolveNetwork } from "./resolve-network.ts";
 import { type ResolvedRoutes, resolveRoutes, TokenSlots } from "./resolve-routes.ts";
 import { refuseUnenforced, resolveNotes, resolveWarnings } from "./unenforced.ts";
 
@@ -43,8 +44,10 @@ export function resolvePlan(manifest: Manifest, facts: Facts, options: StartOpti
   const { agent, bottle } = manifest;
   const provider = resolveProvider(bottle.provider.template);
   const backend = resolveBackend(manifest, facts, options);
-  refuseUnenforced(manifest, backend);
   const id = resolveId(agent.name, facts, options);
+  const attachment = facts.survey?.attachment ?? "sockets";
+  refuseUnenforced(manifest, backend, attachment);
+  const network = resolveBottleNetwork(id, attachment, facts);
   const paths = bottlePaths(facts.home, id, resolveRunDirectory(facts));
   const workdir = options.copyCwd ? GUEST_WORKSPACE : GUEST_HOME;
   const { described, routes, secrets } = resolveGrants(manifest, {
@@ -65,11 +68,14 @@ export function resolvePlan(manifest: Manifest, facts: Facts, options: StartOpti
     label: options.label,
     color: options.color,
     backend,
-    attachment: "sockets",
+    attachment,
     home: facts.home,
     paths,
-    guest: resolveGuest(manifest, { facts, options, id, paths, doors, provider }),
-    bundle: resolveBundle({ manifest, facts, id, paths, routes, secrets }),
+    guest: resolveGuest(manifest, {
+      ...{ facts, options, id, paths, doors, provider },
+      ...{ backend, attachment, network },
+    }),
+    bundle: resolveBundle({ manifest, facts, id, paths, routes, secrets, attachment, network }),
     policy: routes.policy,
     secrets,
     workspace: options.copyCwd
@@ -81,7 +87,7 @@ export function resolvePlan(manifest: Manifest, facts: Facts, options: StartOpti
       ...(git === undefined ? [] : [git]),
     ],
     skills: resolveSkills(manifest, facts, provider),
-    etc: guestEtc({ hostname: id, doors }),
+    etc: guestEtc({ hostname: id, doors, doorAddress: doorAddressOf(attachment, network) }),
     upstreamCaFiles: bottle.egress.upstreamCa,
     agent: {
       ...resolveSession(manifest, provider, described, options),
@@ -178,6 +184,25 @@ function resolveRunDirectory(facts: Facts): HostPath {
   if (Buffer.byteLength(usual) + LONGEST_SOCKET_NAME <= MAX_SOCKET_PATH)
     return parseHostPath(usual);
   return parseHostPath(`${facts.runtimeBase}/bot-bottle-${facts.random.runName}`);
+}
+
+/** The bottle's own network, where its doors are on TCP. Names differ by backend so that one never meets the other's. */
+function resolveBottleNetwork(
+  id: BottleId,
+  attachment: AttachmentKind,
+  facts: Facts,
+): NetworkPlan | undefined {
+  if (attachment === "sockets") return undefined;
+  const name = attachment === "tsi" ? `bot-bottle-bundle-${id}` : `bot-bottle-net-${id}`;
+  return resolveNetwork(id, name, facts.survey?.takenSubnets ?? []);
+}
+
+/** Undefined where guest-init's relays stand for the doors. */
+function doorAddressOf(
+  attachment: AttachmentKind,
+  network: NetworkPlan | undefined,
+): string | undefined {
+  return attachment === "internal" ? network?.bundleAddress : undefined;
 }
 
 /** Doors of this version: the proxy. */
@@ -277,6 +302,8 @@ interface BundleInput {
   readonly paths: BottlePaths;
   readonly routes: ResolvedRoutes;
   readonly secrets: readonly SecretPlan[];
+  readonly attachment: AttachmentKind;
+  readonly network: NetworkPlan | undefined;
 }
 
 function resolveBundle({
@@ -286,6 +313,8 @@ function resolveBundle({
   paths,
   routes,
   secrets,
+  attachment,
+  network,
 }: BundleInput): BottlePlan["bundle"] {
   const { egress } = manifest.bottle;
   const config: EgressConfig = {
@@ -307,5 +336,8 @@ function resolveBundle({
     egress: config,
     nodePath: facts.nodePath,
     entryPath: facts.bundlePath,
+    cacheDir: facts.home.cache,
+    attachment,
+    network,
   });
 }

@@ -163,6 +163,7 @@ export async function closeRecord(
     run_dir: "",
     guest: { processes: [], cgroups: [], objects: {} },
     bundle: [],
+    bundle_objects: {},
     ended_at: isoTime(options.clock.now()),
     kept: why,
   });

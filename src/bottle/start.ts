@@ -1,6 +1,6 @@
 /** From what the operator asked to a running bottle: load, plan, sweep what dead owners left, launch. */
-import type { Backend, BackendName } from "../backends/contract.ts";
-import { openBackend } from "../backends/registry.ts";
+import type { Backend, BackendName, BackendPorts, BackendSurvey } from "../backends/contract.ts";
+import { openBackend, strongestBackend } from "../backends/registry.ts";
 import { systemClock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { HostPath } from "../base/ids.ts";
@@ -61,6 +61,7 @@ export async function planStart(request: PlanRequest): Promise<PlannedStart> {
     namedBottles: request.bottles,
     confirm: request.confirm,
   });
+  const defaultBackend = await chooseBackend(manifest, request);
   const facts = await readFacts({
     home: request.home,
     userHome: request.userHome,
@@ -68,14 +69,38 @@ export async function planStart(request: PlanRequest): Promise<PlannedStart> {
     env: request.env,
     manifest,
     hasTerminal: request.hasTerminal,
-    defaultBackend: defaultBackend(),
+    defaultBackend,
+    survey: await survey(manifest, request, defaultBackend),
   });
   return { manifest, facts, plan: resolvePlan(manifest, facts, request.options) };
 }
 
-/** The strongest backend of this version on this system; whether it works is found out by its launch. */
-function defaultBackend(): BackendName | undefined {
-  return process.platform === "linux" ? "bubblewrap" : undefined;
+/** What the operator or the bottle chose, else the strongest that works here; undefined when none does. */
+async function chooseBackend(
+  { bottle }: Manifest,
+  request: PlanRequest,
+): Promise<BackendName | undefined> {
+  const chosen = request.options.backend ?? bottle.backend;
+  return chosen ?? strongestBackend(planPorts(request));
+}
+
+async function survey(
+  { bottle }: Manifest,
+  request: PlanRequest,
+  name: BackendName | undefined,
+): Promise<BackendSurvey | undefined> {
+  if (name === undefined || name === "fake" || name === "bubblewrap") return undefined;
+  const backend = await openBackend(name);
+  const { attachment, runtime } = bottle;
+  return backend.survey?.(
+    { attachment, runtime, cacheDir: request.home.cache },
+    planPorts(request),
+  );
+}
+
+function planPorts({ env }: PlanRequest): BackendPorts {
+  const log = silentLogger;
+  return { exec: createExec({ log }), clock: systemClock, log, searchPath: env["PATH"] ?? "", env };
 }
 
 export interface OpenOptions {
@@ -96,10 +121,18 @@ export interface OpenOptions {
 }
 
 /** Loaded while the guest starts: it needs its processor more than we do. */
-const processBundleHost: BundleHost = {
-  launch: async (plan, context) => {
-    const { createProcessBundleHost } = await import("../bundle/launch-bundle.ts");
-    return createProcessBundleHost().launch(plan, context);
+const bundleHosts: Readonly<Record<BottlePlan["bundle"]["host"], BundleHost>> = {
+  process: {
+    launch: async (plan, context) => {
+      const { createProcessBundleHost } = await import("../bundle/launch-bundle.ts");
+      return createProcessBundleHost().launch(plan, context);
+    },
+  },
+  container: {
+    launch: async (plan, context) => {
+      const { createContainerBundleHost } = await import("../bundle/launch-container.ts");
+      return createContainerBundleHost().launch(plan, context);
+    },
   },
 };
 
@@ -112,8 +145,9 @@ export async function openBottle(plan: BottlePlan, options: OpenOptions): Promis
     clock: systemClock,
     log,
     searchPath: options.env["PATH"] ?? "",
+    env: options.env,
     backend: options.backend ?? (await openBackend(plan.backend)),
-    bundleHost: options.bundleHost ?? processBundleHost,
+    bundleHost: options.bundleHost ?? bundleHosts[plan.bundle.host],
   };
   const secrets =
     options.secrets ??

@@ -1,10 +1,14 @@
 /** What this version does not enforce: refused where a bottle would be weaker than its file says, noted where it would not. Pure. */
-import type { BackendName } from "../backends/contract.ts";
+import type { AttachmentKind, BackendName } from "../backends/contract.ts";
 import { ManifestError } from "../base/errors.ts";
 import type { Manifest } from "../manifest/types.ts";
 
 /** Settings that are valid and would not be enforced: refused, so that no bottle is weaker than its file says. */
-export function refuseUnenforced(manifest: Manifest, backend: BackendName): void {
+export function refuseUnenforced(
+  manifest: Manifest,
+  backend: BackendName,
+  attachment: AttachmentKind,
+): void {
   const { bottle } = manifest;
   const refuse = (isAsked: boolean, what: string, remedy: string): void => {
     if (!isAsked) return;
@@ -26,13 +30,13 @@ export function refuseUnenforced(manifest: Manifest, backend: BackendName): void
     "use agent_provider.auth_token",
   );
   refuse(
-    bottle.attachment !== "auto" && bottle.attachment !== "sockets",
-    `attachment: ${bottle.attachment}`,
+    bottle.attachment !== "auto" && bottle.attachment !== attachment,
+    `attachment: ${bottle.attachment} on ${backend}`,
     "write attachment: auto",
   );
   refuse(
-    bottle.runtime !== undefined && backend === "bubblewrap",
-    `runtime: ${bottle.runtime ?? ""} on bubblewrap`,
+    bottle.runtime !== undefined && backend !== "docker" && backend !== "fake",
+    `runtime: ${bottle.runtime ?? ""} on ${backend}`,
     "remove runtime from the bottle file",
   );
   refuse(

@@ -6,10 +6,11 @@ import { createServer } from "node:net";
 import type { Guest } from "../backends/contract.ts";
 import { LaunchError } from "../base/errors.ts";
 import { Scope } from "../base/scope.ts";
+import { notIsolated } from "./not-isolated.ts";
 import type { BottlePlan } from "./plan.ts";
 
-/** How long a probe of the outside may take; refusals answer at once in an empty network namespace. */
-const OUTSIDE_PROBE_MS = 1000;
+/** How long a probe of the outside may take. Refusals answer at once, but a guest that has just booted may be slow to ask. */
+const OUTSIDE_PROBE_MS = 5000;
 const DOOR_PROBE_MS = 5000;
 /** Addresses that must not be reachable: documentation ranges, so that nobody is bothered where isolation fails. */
 const OUTSIDE = [
@@ -21,7 +22,13 @@ const OUTSIDE = [
 const BLOCKED = new Set(["refused", "unreachable"]);
 
 /** Throws LaunchError `launch.not-isolated` when the guest is not cut off. */
-export async function verifyIsolation(guest: Guest): Promise<void> {
+export async function verifyIsolation(plan: BottlePlan, guest: Guest): Promise<void> {
+  const { attachment, network } = plan.guest;
+  if (attachment === "internal" && network !== undefined) {
+    const { verifyInternal } = await import("./verify-internal.ts");
+    await Promise.all([verifyInternal(network, guest), inspect(guest)]);
+    return;
+  }
   await Promise.all([expectCutOff(guest), expectLoopbackOnly(guest), inspect(guest)]);
 }
 
@@ -70,24 +77,23 @@ async function expectBlocked(
     throw notIsolated(`a connection to ${target.host}:${target.port} ended with "${answer}"`);
 }
 
-function notIsolated(what: string): LaunchError {
-  return new LaunchError("launch.not-isolated", `the guest is not isolated: ${what}`, {
-    hint: "run bot-bottle doctor; the bottle was closed",
-  });
-}
-
 /** Throws LaunchError `launch.door` when a door does not answer from inside. */
 export async function verifyDoors(plan: BottlePlan, guest: Guest): Promise<void> {
+  const { attachment, network, doors } = plan.guest;
+  // Only there the guest speaks to the bundle itself; otherwise guest-init's relays listen on its loopback.
+  const at =
+    attachment === "internal" && network !== undefined ? { host: network.bundleAddress } : {};
   await Promise.all(
-    plan.guest.doors.map(async (door) => {
-      const answer = await guest.probe({ type: "door", port: door.port, timeoutMs: DOOR_PROBE_MS });
+    doors.map(async (door) => {
+      const { port } = door;
+      const answer = await guest.probe({ type: "door", ...at, port, timeoutMs: DOOR_PROBE_MS });
       if (answer === "connected") return;
       throw new LaunchError(
         "launch.door",
         `door ${door.name} does not answer from inside the guest: "${answer}"`,
         {
           hint: "see bot-bottle logs, then run bot-bottle doctor",
-          details: { door: door.name, port: door.port },
+          details: { door: door.name, port },
         },
       );
     }),

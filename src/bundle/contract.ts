@@ -1,5 +1,6 @@
 /** The bundle as its owner sees it: a plan (pure), a host that launches it, a handle. */
 
+import type { AttachmentValues, NetworkPlan } from "../backends/contract.ts";
 import type { Clock } from "../base/clock.ts";
 import type { BottleId, HostPath } from "../base/ids.ts";
 import type { Logger } from "../base/log.ts";
@@ -26,7 +27,12 @@ export interface DaemonPlan {
 
 export interface BundlePlan {
   readonly id: BottleId;
-  readonly host: "process";
+  /** `container` only where the guest cannot reach the host's sockets. */
+  readonly host: "process" | "container";
+  /** With `container`: the network that the bundle shares with the guest. */
+  readonly network: NetworkPlan | undefined;
+  /** With `tsi`: ports are published on an address of the host's loopback that is this bottle's alone. */
+  readonly publish: "none" | "loopback-alias";
   readonly daemons: readonly DaemonPlan[];
   readonly doorsDir: HostPath;
   readonly queueDir: HostPath;
@@ -34,6 +40,7 @@ export interface BundlePlan {
   readonly logFile: HostPath;
   readonly nodePath: HostPath;
   readonly entryPath: HostPath;
+  readonly cacheDir: HostPath;
 }
 
 export interface BundlePorts {
@@ -41,9 +48,13 @@ export interface BundlePorts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly searchPath: string;
+  /** The operator's environment, for finding the container engine. */
+  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 export interface BundleResources {
+  /** Names of engine objects, by kind: `container`, `network`. */
+  readonly objects?: Readonly<Record<string, readonly string[]>>;
   readonly processes: readonly { readonly pid: number; readonly startTime: string }[];
 }
 
@@ -54,6 +65,7 @@ export interface BundleContext {
   readonly configOverlay: Readonly<Partial<Record<DaemonName, Readonly<Record<string, unknown>>>>>;
   readonly signal: AbortSignal | undefined;
   readonly onEvent: (event: AuditEvent) => void;
+  readonly onProgress: (detail: string) => void;
   readonly onResources: (resources: BundleResources) => Promise<void>;
   /** Told about each restart; the reason is for people. */
   readonly onRestart: (reason: string) => void;
@@ -63,6 +75,8 @@ export interface BundleContext {
 export interface BundleHandle extends AsyncDisposable {
   /** Pid of the process that holds the daemons. */
   readonly pid: number;
+  /** Where the guest reaches the doors, where that is not a socket. */
+  readonly attachment?: AttachmentValues;
   /** Rejects with SidecarError when it died for good; resolves when it was closed. */
   readonly closed: Promise<void>;
   reload(name: DaemonName, config: unknown): Promise<void>;

@@ -1,32 +1,22 @@
 /**
- * Runs a bundle for its owner: restarts a process that died, within bounds, and then gives up for good. Invariant: while
- * no process is ready no door accepts, and after giving up no door is left.
+ * The bundle host `process`: the bundle is our child, inside bubblewrap. Invariant: after its end no door is left in the
+ * doors directory.
  */
-import { closeSync, constants, openSync, readlinkSync, rmSync } from "node:fs";
+import { closeSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf, SidecarError, systemCode } from "../base/errors.ts";
-import { ignore } from "../base/log.ts";
+import { systemCode } from "../base/errors.ts";
 import { findBinary, requireBinary } from "../process/find-binary.ts";
 import { coreLimitArgs } from "../process/hard-limits.ts";
-import { BUNDLE_PROTOCOL_VERSION, type BundleOrder, type DaemonName } from "../protocol/bundle.ts";
-import { type BundleProcess, describeExit, openBundleProcess } from "./bundle-process.ts";
-import {
-  type BundleContext,
-  type BundleHandle,
-  type BundleHost,
-  type BundlePlan,
-  MAX_RESTARTS,
-  RESTART_WINDOW_MS,
-} from "./contract.ts";
+import { startBundleProcess } from "./bundle-process.ts";
+import type { BundleContext, BundleHandle, BundleHost, BundlePlan } from "./contract.ts";
+import { ensureAuditFile } from "./log-file.ts";
 import {
   renderSandbox,
   SANDBOX_PATHS,
   type SandboxFacts,
   SYSTEM_DIRECTORIES,
 } from "./render-sandbox.ts";
-import { createRestartBudget } from "./restart-budget.ts";
-
-type Configure = Extract<BundleOrder, { kind: "configure" }>;
+import { superviseBundle } from "./supervise.ts";
 
 /** The host `process`: the bundle is our child, inside bubblewrap. */
 export function createProcessBundleHost(): BundleHost {
@@ -35,13 +25,20 @@ export function createProcessBundleHost(): BundleHost {
 
 async function launchProcess(plan: BundlePlan, context: BundleContext): Promise<BundleHandle> {
   const argv = renderSandbox(plan, await probeSandbox(context));
-  const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
   // Bubblewrap binds the file itself, so it has to exist.
-  closeSync(openSync(plan.auditFile, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600));
-  const configure = buildConfigure(plan, context);
-  const open = (order: Configure): Promise<BundleProcess> =>
-    openBundleProcess(plan, argv, order, context);
-  return new SupervisedBundle(await open(configure), { plan, context, open, configure });
+  closeSync(ensureAuditFile(plan.auditFile));
+  return superviseBundle({
+    plan,
+    context,
+    start: () => startBundleProcess(plan, argv, context),
+    clear: () => {
+      for (const { socket } of plan.daemons) rmSync(join(plan.doorsDir, socket), { force: true });
+    },
+    places: {
+      auditFile: SANDBOX_PATHS.audit,
+      doorOf: ({ socket }) => join(SANDBOX_PATHS.doors, socket),
+    },
+  });
 }
 
 /** Looks at what the sandbox depends on. Throws HostError when bubblewrap is missing. */
@@ -66,128 +63,5 @@ function readTopLevel(path: string): string | undefined {
     return readlinkSync(path);
   } catch (error) {
     return systemCode(error) === "EINVAL" ? undefined : "missing";
-  }
-}
-
-/** Puts together the first order. Throws SidecarError when a planned slot has no value. */
-function buildConfigure(plan: BundlePlan, context: BundleContext): Configure {
-  const daemons = plan.daemons.map((daemon) => ({
-    name: daemon.name,
-    config: overlaid(daemon.config, context.configOverlay[daemon.name]),
-    secrets: Object.fromEntries(
-      daemon.secretSlots.map((slot) => [slot, revealSlot(context, slot)]),
-    ),
-    door: join(SANDBOX_PATHS.doors, daemon.socket),
-  }));
-  const auditFile = SANDBOX_PATHS.audit;
-  return { kind: "configure", version: BUNDLE_PROTOCOL_VERSION, slug: plan.id, auditFile, daemons };
-}
-
-function overlaid(
-  config: unknown,
-  overlay: Readonly<Record<string, unknown>> | undefined,
-): unknown {
-  return typeof config === "object" && config !== null ? { ...config, ...overlay } : config;
-}
-
-function revealSlot(context: BundleContext, slot: string): string {
-  const secret = context.secrets.get(slot);
-  if (secret !== undefined) return secret.reveal();
-  throw new SidecarError("sidecar.start", `bundle needs the secret ${slot}: none was given`);
-}
-
-interface Supervision {
-  readonly plan: BundlePlan;
-  readonly context: BundleContext;
-  readonly open: (order: Configure) => Promise<BundleProcess>;
-  readonly configure: Configure;
-}
-
-class SupervisedBundle implements BundleHandle {
-  readonly closed: Promise<void>;
-  readonly #closed = Promise.withResolvers<void>();
-  readonly #supervision: Supervision;
-  readonly #mayRestart: () => boolean;
-  #configure: Configure;
-  #current: BundleProcess;
-  #recovering: Promise<void> | undefined;
-  #stopping: Promise<void> | undefined;
-
-  constructor(first: BundleProcess, supervision: Supervision) {
-    this.#supervision = supervision;
-    this.#configure = supervision.configure;
-    this.#current = first;
-    this.#mayRestart = createRestartBudget(supervision.context.ports.clock);
-    this.closed = this.#closed.promise;
-    void ignore(this.closed, "whoever holds the handle sees it too");
-    this.#watch(first);
-  }
-
-  get pid(): number {
-    return this.#current.pid;
-  }
-
-  async reload(name: DaemonName, config: unknown): Promise<void> {
-    const full = overlaid(config, this.#supervision.context.configOverlay[name]);
-    await this.#current.reload(name, full);
-    // A restarted process begins with the policy that is in force.
-    const daemons = this.#configure.daemons.map((it) =>
-      it.name === name ? { ...it, config: full } : it,
-    );
-    this.#configure = { ...this.#configure, daemons };
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    this.#stopping ??= this.#stop();
-    return this.#stopping;
-  }
-
-  async #stop(): Promise<void> {
-    await this.#current.stop();
-    await this.#recovering;
-    this.#removeDoors();
-    this.#closed.resolve();
-  }
-
-  #watch(process: BundleProcess): void {
-    void process.exited.then((status) => {
-      if (this.#stopping === undefined) this.#recovering = this.#recover(describeExit(status));
-    });
-  }
-
-  /** Starts a new process until one is ready or the budget is spent. */
-  async #recover(reason: string): Promise<void> {
-    if (!this.#mayRestart()) {
-      this.#giveUp(reason);
-      return;
-    }
-    this.#supervision.context.onRestart(reason);
-    try {
-      const next = await this.#supervision.open(this.#configure);
-      this.#current = next;
-      if (this.#stopping === undefined) this.#watch(next);
-      else await next.stop();
-    } catch (error) {
-      if (this.#stopping === undefined) await this.#recover(messageOf(error));
-    }
-  }
-
-  #giveUp(reason: string): void {
-    this.#removeDoors();
-    const limit = `${MAX_RESTARTS} restarts in ${RESTART_WINDOW_MS / 1000} s`;
-    this.#closed.reject(
-      new SidecarError(
-        "sidecar.died",
-        `bundle died for good: ${reason}; at most ${limit} are made`,
-        {
-          hint: `read ${this.#supervision.plan.logFile}`,
-        },
-      ),
-    );
-  }
-
-  #removeDoors(): void {
-    const { plan } = this.#supervision;
-    for (const daemon of plan.daemons) rmSync(join(plan.doorsDir, daemon.socket), { force: true });
   }
 }

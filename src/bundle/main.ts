@@ -1,8 +1,8 @@
 /**
- * The bundle's process: takes orders on stdin, runs the daemons, ends with its owner. Invariant: whatever goes wrong ends
- * the whole process, so that no door stays open without its policy.
+ * The bundle's process: takes orders on stdin, runs the daemons, ends with its owner. Started by hand it takes its order from
+ * the environment. Invariant: whatever goes wrong ends the whole process, so that no door stays open without its policy.
  */
-import { rmSync } from "node:fs";
+import { fstatSync, rmSync } from "node:fs";
 import { systemClock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { createLogger, type Logger } from "../base/log.ts";
@@ -15,6 +15,10 @@ import { type DaemonLoaders, DaemonSet, selectDaemons } from "./daemons.ts";
 
 /** Time the daemons get to stop: what the earlier system gave, below the 10 s that container engines give. */
 const GRACE_MS = 8_000;
+/** A daemon that does not stop in that time does not hold the process back. */
+const GRACE_MARGIN_MS = 500;
+/** Keeps a process without daemons and without an owner running. */
+const IDLE_MS = 3_600_000;
 
 const LOADERS: DaemonLoaders = { egress: () => Promise.resolve(erase(createEgress())) };
 
@@ -47,14 +51,19 @@ const logFor = (name: string): Logger =>
   createLogger((line) => void process.stderr.write(`[${name}] ${line}`));
 const log = logFor("bundle");
 
+/** A bundle without an owner has nobody to report to. */
+const NO_CONTROL: Control = { send: () => undefined, flush: () => Promise.resolve() };
+
 class Bundle {
   readonly #abort = new AbortController();
-  readonly #control: Control;
+  #control: Control = NO_CONTROL;
   #daemons: DaemonSet | undefined;
   #doors: readonly string[] = [];
   #isEnding = false;
+  #readAgain: (() => unknown) | undefined;
 
-  constructor() {
+  /** Obeys the owner at the other end of stdin and stdout. */
+  serveOwner(): void {
     this.#control = openControl(process.stdin, process.stdout, {
       onOrder: (order) => this.#settle(this.#obey(order)),
       onGone: () => this.exit(0, "the owner is gone"),
@@ -62,9 +71,27 @@ class Bundle {
     });
   }
 
+  /** Runs what the environment says. */
+  async runByHand(): Promise<void> {
+    const { readByHand } = await import("./by-hand.ts");
+    const { order, madeCertificate, notes } = readByHand(process.env, systemClock.now());
+    for (const note of notes) log.warn(note);
+    await this.#configure(order);
+    // The authority that clients trust stays.
+    const [egress] = order.daemons;
+    const { caCertificate } = egress.config;
+    this.#readAgain = () => ({
+      ...readByHand(process.env, systemClock.now()).order.daemons[0].config,
+      caCertificate,
+    });
+    if (madeCertificate !== undefined && this.#doors.length > 0)
+      process.stdout.write(madeCertificate);
+    setInterval(() => undefined, IDLE_MS);
+  }
+
   /** Ends the process at once: every door closes with it. */
   exit(status: number, why: string): void {
-    for (const door of this.#doors) rmSync(door, { force: true });
+    for (const door of this.#doors) if (door.startsWith("/")) rmSync(door, { force: true });
     log.info("exit", { status, why });
     process.exit(status);
   }
@@ -73,14 +100,23 @@ class Bundle {
   async stop(deadlineMs: number, why: string): Promise<void> {
     if (this.#isEnding) return;
     this.#isEnding = true;
-    await this.#daemons?.stop(Math.min(deadlineMs, GRACE_MS));
+    const graceMs = Math.min(deadlineMs, GRACE_MS);
+    setTimeout(() => this.exit(1, "a daemon did not stop"), graceMs + GRACE_MARGIN_MS).unref();
+    await this.#daemons?.stop(graceMs);
     this.#abort.abort();
     await this.#control.flush();
     this.exit(0, why);
   }
 
+  /** Reads the routes again when run by hand, else applies the policy in force once more. */
   async reapply(): Promise<void> {
-    await this.#daemons?.reapply();
+    if (this.#readAgain === undefined) return this.#daemons?.reapply();
+    try {
+      const reloaded = await this.#daemons?.reload("egress", this.#readAgain());
+      if (reloaded?.ok === false) throw new Error(reloaded.message);
+    } catch (error) {
+      log.error("reload failed, the old policy stays", { error: messageOf(error) });
+    }
   }
 
   /** A failure outside any request ends the bundle: its owner restarts it or closes the bottle. */
@@ -128,6 +164,10 @@ class Bundle {
   }
 
   #openAudit(order: Configure): Audit {
+    if (order.auditFile === "") {
+      const auditLog = logFor("audit");
+      return { append: (event) => auditLog.info("decision", { event: clipEvent(event) }) };
+    }
     const file = openAuditLog(order.auditFile, { bottle: order.slug, clock: systemClock });
     return {
       append: (event) => {
@@ -138,11 +178,29 @@ class Bundle {
   }
 }
 
+/**
+ * An owner holds the other end of a pipe; a terminal, /dev/null or a file as stdin is somebody's hand, and BOT_BOTTLE_BY_HAND
+ * says so where stdin is a pipe for another reason.
+ */
+function hasOwner(): boolean {
+  if (process.env["BOT_BOTTLE_BY_HAND"] === "1") return false;
+  try {
+    const stdin = fstatSync(0);
+    return stdin.isFIFO() || stdin.isSocket();
+  } catch (error) {
+    log.debug("no stdin", { error: messageOf(error) });
+    return false;
+  }
+}
+
 const bundle = new Bundle();
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   process.on(signal, () => void bundle.stop(GRACE_MS, `stopped by ${signal}`));
 }
 process.on("SIGHUP", () => void bundle.reapply());
-// Restarts pipelock alone where the bundle runs one; without a listener the signal would end the process.
-process.on("SIGUSR1", () => log.info("SIGUSR1: no pipelock runs here"));
+// SIGUSR1 of the container restarts pipelock alone where the bundle runs one. It comes as SIGUSR2: with --disable-sigusr1 Node
+// tells us of no SIGUSR1. Without a listener the signal would end the process.
+process.on("SIGUSR2", () => log.info("SIGUSR1: no pipelock runs here"));
 process.on("uncaughtException", (error) => bundle.exit(1, error.stack ?? error.message));
+if (hasOwner()) bundle.serveOwner();
+else bundle.runByHand().catch((error: unknown) => bundle.exit(1, messageOf(error)));

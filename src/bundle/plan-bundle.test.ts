@@ -30,6 +30,9 @@ const plan: BundlePlan = planBundle({
     audit: parseHostPath("/h/audit/demo-x1.jsonl"),
     logs: parseHostPath("/h/state/demo-x1/logs"),
   },
+  cacheDir: parseHostPath("/h/cache"),
+  attachment: "sockets",
+  network: undefined,
   nodePath: parseHostPath("/opt/node/bin/node"),
   entryPath: parseHostPath("/opt/bot-bottle/dist/bundle.js"),
   egress: {

@@ -1,4 +1,5 @@
 /** Decides what one bottle's bundle consists of: daemons, secret slots, sockets, files. Pure; holds slot names, no values. */
+import type { AttachmentKind, NetworkPlan } from "../backends/contract.ts";
 import { type BottleId, type HostPath, parseHostPath } from "../base/ids.ts";
 import type { BottlePaths } from "../base/paths.ts";
 import { CA_KEY_SLOT, type EgressConfig } from "../policy/egress.ts";
@@ -13,6 +14,10 @@ export interface BundlePlanInput {
   readonly id: BottleId;
   readonly paths: Pick<BottlePaths, "doors" | "queue" | "audit" | "logs">;
   readonly nodePath: HostPath;
+  readonly attachment: AttachmentKind;
+  /** Undefined with `sockets`: the bundle is a process of the host then. */
+  readonly network: NetworkPlan | undefined;
+  readonly cacheDir: HostPath;
   /** The built bundle, one self-contained file. */
   readonly entryPath: HostPath;
   /** Without the authority's certificate, which the launch makes. */
@@ -24,7 +29,10 @@ export function planBundle(input: BundlePlanInput): BundlePlan {
   const { paths, egress } = input;
   return {
     id: input.id,
-    host: "process",
+    host: input.network === undefined ? "process" : "container",
+    network: input.network,
+    publish: input.attachment === "tsi" ? "loopback-alias" : "none",
+    cacheDir: input.cacheDir,
     daemons: [
       {
         name: "egress",

@@ -79,6 +79,7 @@ async function checkBackend(name: BackendName, env: CliEnv, exec: Exec): Promise
       clock: systemClock,
       log: silentLogger,
       searchPath: env.all["PATH"] ?? "",
+      env: env.all,
     });
     const version = probe.version === undefined ? "" : `${probe.version}`;
     return {

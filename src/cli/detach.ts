@@ -45,6 +45,18 @@ const OWNER_VARIABLES = [
   "BOT_BOTTLE_HOME",
   "XDG_RUNTIME_DIR",
   "BOT_BOTTLE_DEBUG",
+  // Where engines and their parts are found.
+  "DOCKER_HOST",
+  "DOCKER_CONTEXT",
+  "DOCKER_CONFIG",
+  "DOCKER_CERT_PATH",
+  "DOCKER_TLS_VERIFY",
+  "BOT_BOTTLE_BASE_IMAGE",
+  "BOT_BOTTLE_BUILD_CA",
+  "BOT_BOTTLE_SIDECAR_IMAGE",
+  "BOT_BOTTLE_SMOLVM",
+  "SMOLVM_LIB_DIR",
+  "SMOLVM_AGENT_ROOTFS",
 ] as const;
 
 /** Starts the detached owner and waits until its agent runs. Returns the exit status. */

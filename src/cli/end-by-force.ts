@@ -25,6 +25,7 @@ export async function endByForce(stateDir: string, slug: string, io: CommandIo):
     clock: systemClock,
     log: silentLogger,
     searchPath: io.env.all["PATH"] ?? "",
+    env: io.env.all,
   };
   for (const item of await findLeftovers(home))
     if (item.name === slug) await reap(item, home, ports);

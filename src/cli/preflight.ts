@@ -15,6 +15,9 @@ export function describePlan(plan: BottlePlan): unknown {
     color: plan.color,
     backend: plan.backend,
     attachment: plan.attachment,
+    image: plan.guest.image ?? null,
+    runtime: plan.guest.runtime ?? null,
+    network: plan.guest.network ?? null,
     mode: plan.agent.mode,
     argv: plan.agent.argv,
     cwd: plan.agent.cwd,
@@ -56,6 +59,15 @@ function envNames(plan: BottlePlan): string[] {
   return [...Object.keys(visibleEnv(plan)), ...given].sort();
 }
 
+/** What the guest's root is, on backends that run images. */
+function imageRows({ guest }: BottlePlan, row: (name: string, text: string) => string): string[] {
+  if (guest.image === undefined) return [];
+  const { image, runtime } = guest;
+  const built = { provider: "made from our Dockerfile", dockerfile: "made from its Dockerfile" };
+  const text = image.kind === "reference" ? image.reference : `${image.tag}, ${built[image.kind]}`;
+  return [row("image", text), ...(runtime === undefined ? [] : [row("runtime", runtime)])];
+}
+
 /** The summary for people. */
 export function renderPreflight(plan: BottlePlan, color: Palette): string {
   const row = (name: string, text: string): string => `  ${color.dim(name.padEnd(11))}${text}`;
@@ -66,6 +78,7 @@ export function renderPreflight(plan: BottlePlan, color: Palette): string {
   const rows = [
     `${color.bold(plan.id)}: ${plan.agentName} (${plan.provider}) in ${plan.bottleNames.join(" + ")}`,
     row("backend", `${plan.backend}, attachment ${plan.attachment}`),
+    ...imageRows(plan, row),
     row("runs", plan.agent.argv.join(" ")),
     row(
       "workspace",

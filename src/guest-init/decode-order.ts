@@ -70,14 +70,40 @@ function decodeProbe(fields: Fields): OrderOf<"probe"> | undefined {
   const target = fieldsOf(fields.get("target"));
   const type = target?.get("type");
   if (type === "interfaces") return { kind: "probe", target: { type } };
-  const host = target?.get("host");
-  const port = target?.get("port");
-  const timeoutMs = target?.get("timeoutMs");
-  if (typeof port !== "number" || typeof timeoutMs !== "number") return undefined;
-  if (type === "door") return { kind: "probe", target: { type, port, timeoutMs } };
-  if (type !== "tcp" || typeof host !== "string") return undefined;
-  return { kind: "probe", target: { type, host, port, timeoutMs } };
+  const host = textOf(target?.get("host"));
+  const port = numberOf(target?.get("port"));
+  const timeoutMs = numberOf(target?.get("timeoutMs"));
+  const decoded = target === undefined ? undefined : targetOf({ type, host, port, timeoutMs });
+  return decoded === undefined ? undefined : { kind: "probe", target: decoded };
 }
+
+interface TargetFields {
+  readonly type: unknown;
+  readonly host: string | undefined;
+  readonly port: number | undefined;
+  readonly timeoutMs: number | undefined;
+}
+
+function targetOf({
+  type,
+  host,
+  port,
+  timeoutMs,
+}: TargetFields): OrderOf<"probe">["target"] | undefined {
+  if (type === "broadcast") return port === undefined ? undefined : { type, port };
+  if (timeoutMs === undefined) return undefined;
+  if (type === "dns") return host === undefined ? undefined : { type, host, timeoutMs };
+  if (port === undefined) return undefined;
+  if (type === "door") return { type, host, port, timeoutMs };
+  if (type !== "tcp" || host === undefined) return undefined;
+  return { type, host, port, timeoutMs };
+}
+
+const textOf = (value: unknown): string | undefined =>
+  typeof value === "string" ? value : undefined;
+
+const numberOf = (value: unknown): number | undefined =>
+  typeof value === "number" ? value : undefined;
 
 function withText(
   fields: Fields,

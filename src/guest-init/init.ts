@@ -24,6 +24,8 @@ export interface InitContext {
   /** Version of our Node. */
   readonly node: string;
   readonly exit: (code: number) => void;
+  /** Programs may inherit descriptors 0-2; false where they are the owner's connection. */
+  readonly sharesStdio: boolean;
 }
 
 /** What the entry needs to hold the lease. */
@@ -41,7 +43,8 @@ export function serveOwner(stream: MuxStream, context: InitContext): Init {
     decode: decodeOrder,
     onMessage: (order) => {
       if (order.kind === "hello" && sessions === undefined) {
-        sessions = new Sessions({ exec: context.exec, env: order.env, home: order.home });
+        const { exec, sharesStdio } = context;
+        sessions = new Sessions({ exec, sharesStdio, env: order.env, home: order.home });
         void greet(mux, order, context);
       } else if (order.kind === "shutdown") {
         void shutDown(mux, sessions, context);

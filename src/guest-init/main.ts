@@ -1,13 +1,17 @@
 /**
  * The guest's first process: `guest-init SOCKET`. It connects to the init door before any guest code runs and does what comes
- * from there. Descriptors 0-2 are the agent's: nothing is written to them but one line when the start itself fails.
+ * from there. Descriptors 0-2 are the agent's: nothing is written to them but one line when the start itself fails. As
+ * `guest-init -` its input and output are the owner's connection instead, and no program may inherit them.
  */
-import { connect } from "node:net";
+import { connect, Socket } from "node:net";
 import { closeInherited } from "../process/descriptors.ts";
 import { createExec } from "../process/spawn.ts";
+import type { MuxStream } from "../protocol/mux.ts";
 import { serveOwner } from "./init.ts";
 import { holdLease } from "./lease.ts";
 
+/** Means descriptors 0 and 1 in the place of a path. */
+const STDIO = "-";
 /** The start failed; nothing of the guest has run. */
 const EXIT_START_FAILED = 1;
 
@@ -24,18 +28,30 @@ function main(path: string | undefined): void {
     fail("the path of the init door is missing");
     return;
   }
-  const exit = (code: number): void => process.exit(code);
+  if (path === STDIO) {
+    // Not process.stdout: it would write to a pipe synchronously, and stop all of us while the owner does not read.
+    const input = new Socket({ fd: 0, readable: true, writable: false });
+    const output = new Socket({ fd: 1, readable: false, writable: true });
+    serve({ input, output }, false);
+    return;
+  }
   const door = connect(path);
   const onRefused = (error: Error): void =>
     fail(`not connected to the init door: ${error.message}`);
   door.once("error", onRefused);
   door.once("connect", () => {
     door.off("error", onRefused);
-    const init = serveOwner(door, { exec: createExec(), node: process.versions.node, exit });
-    holdLease({ ...init, onSignal: (signal, listener) => process.on(signal, listener), exit });
-    // A bug of ours must not leave a guest that nobody holds, nor a stack trace on the agent's terminal.
-    process.on("uncaughtException", init.fail);
+    serve(door, true);
   });
+}
+
+function serve(owner: MuxStream, sharesStdio: boolean): void {
+  const exit = (code: number): void => process.exit(code);
+  const node = process.versions.node;
+  const init = serveOwner(owner, { exec: createExec(), node, exit, sharesStdio });
+  holdLease({ ...init, onSignal: (signal, listener) => process.on(signal, listener), exit });
+  // A bug of ours must not leave a guest that nobody holds, nor a stack trace on the agent's terminal.
+  process.on("uncaughtException", init.fail);
 }
 
 main(process.argv[2]);

@@ -8,18 +8,23 @@ import type { GuestOrder } from "../protocol/guest.ts";
 export type ProbeOrder = Extract<GuestOrder, { kind: "probe" }>["target"];
 
 const LOOPBACK = "127.0.0.1";
-/** Devices that the kernel makes in every network namespace once a tunnel module is loaded: down, and without an address. */
-const FALLBACK_DEVICE = /^(?:tunl|sit|gre|gretap|erspan|ip6tnl|ip6gre|ip6gretap|ip_vti|ip6_vti)0$/;
+/** Devices that a kernel makes by itself where a driver is built in or a tunnel module is loaded: down, and without an address. */
+const FALLBACK_DEVICE =
+  /^(?:dummy|tunl|sit|gre|gretap|erspan|ip6tnl|ip6gre|ip6gretap|ip_vti|ip6_vti)0$/;
 
-/** `connected`, `refused`, `unreachable` or `timeout`; for interfaces their names joined with commas. */
+/** One word, `connected` or what else happened; for interfaces their names joined with commas. */
 export async function probe(target: ProbeOrder): Promise<string> {
   switch (target.type) {
     case "tcp":
       return reach({ host: target.host, port: target.port, timeoutMs: target.timeoutMs });
     case "door":
-      return reachDoor(target.port, target.timeoutMs);
+      return reachDoor({ ...target, host: target.host ?? LOOPBACK });
     case "interfaces":
       return (await interfaces()).join(",");
+    case "dns":
+      return (await import("./probe-datagrams.ts")).askNameServer(target.host, target.timeoutMs);
+    case "broadcast":
+      return (await import("./probe-datagrams.ts")).broadcast(target.port);
   }
 }
 
@@ -40,8 +45,8 @@ function reach(target: Address): Promise<string> {
  * The relay accepts before it knows its door, so the connection alone proves nothing. We end our half: a door that is there
  * ends the other, one that is not resets.
  */
-function reachDoor(port: number, timeoutMs: number): Promise<string> {
-  return attempt({ host: LOOPBACK, port, timeoutMs }, (socket, settle) => {
+function reachDoor(target: Address): Promise<string> {
+  return attempt(target, (socket, settle) => {
     socket.once("connect", () => socket.end());
     socket.on("data", () => settle("connected"));
     socket.once("end", () => settle("connected"));

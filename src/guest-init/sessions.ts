@@ -34,6 +34,8 @@ export interface SessionContext {
   readonly env: Readonly<Record<string, string>>;
   /** Working directory of an order without one. */
   readonly home: string;
+  /** False: no program inherits our descriptors 0-2. */
+  readonly sharesStdio: boolean;
 }
 
 /** The running sessions. */
@@ -101,7 +103,9 @@ export class Sessions {
   }
 
   async #spawn(order: ExecOrder): Promise<Child> {
-    const { exec, home } = this.#context;
+    const { exec, home, sharesStdio } = this.#context;
+    if (order.stdio === "inherit" && !sharesStdio)
+      throw new Error("descriptors 0-2 are the owner's connection: no program may inherit them");
     const env = { ...this.#context.env, ...order.env };
     const cwd = order.cwd === "" ? home : order.cwd;
     const entry = STDIO[order.stdio];

@@ -23,7 +23,7 @@ export const bundleOrderSchema = once(() => {
     config: z.unknown(),
     /** Secret values by slot that this daemon alone gets. */
     secrets: z.record(z.string(), z.string()),
-    /** Socket path of its door as the bundle sees it. */
+    /** Its door as the bundle sees it: a socket's path, or the TCP form of door.ts. */
     door: z.string(),
   });
 

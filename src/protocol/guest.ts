@@ -74,12 +74,22 @@ const probe = () =>
         port: port(),
         timeoutMs: z.int().check(z.gte(1), z.lte(10_000)),
       }),
+      /** Without a host it is the relay's door on the guest's own loopback. */
       z.strictObject({
         type: z.literal("door"),
+        host: z.optional(text(255)),
         port: port(),
         timeoutMs: z.int().check(z.gte(1), z.lte(10_000)),
       }),
       z.strictObject({ type: z.literal("interfaces") }),
+      /** Asks a name server for a name that nobody has; any answer that comes from a server elsewhere counts as one. */
+      z.strictObject({
+        type: z.literal("dns"),
+        host: text(255),
+        timeoutMs: z.int().check(z.gte(1), z.lte(10_000)),
+      }),
+      /** Sends one datagram to everyone on the guest's networks; who listens for it says whether it came. */
+      z.strictObject({ type: z.literal("broadcast"), port: port() }),
     ]),
   });
 const shutdown = () => z.strictObject({ kind: z.literal("shutdown") });
@@ -115,7 +125,7 @@ const exited = () =>
     code: z.nullable(z.int().check(z.gte(0), z.lte(255))),
     signal: z.nullable(z.string().check(z.regex(/^SIG[A-Z0-9]{2,9}$/))),
   });
-/** `answer`: refused, timeout, unreachable, connected; for interfaces: the names joined with commas. */
+/** `answer`: refused, timeout, unreachable, connected, answered, sent; for interfaces: the names joined with commas. */
 const probed = () =>
   z.strictObject({
     kind: z.literal("probed"),

@@ -57,6 +57,8 @@ export const recordSchema = once(() => {
     /** What is left behind if the owner dies. */
     guest: z.catch(resources, { processes: [], cgroups: [], objects: {} }),
     bundle: processRefs,
+    /** Engine objects of the bundle, by kind, where it runs in a container. */
+    bundle_objects: z.catch(z.record(z.string(), z.array(z.string())), {}),
     /** Exit of the agent's session, once it ended. */
     exit_code: optionalNumber,
     exit_signal: z.catch(z.nullable(z.string()), null),

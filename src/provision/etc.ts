@@ -7,11 +7,15 @@ import type { DoorPlan } from "../backends/contract.ts";
 export interface EtcInput {
   readonly hostname: string;
   readonly doors: readonly DoorPlan[];
+  /** Where the doors are; default 127.0.0.1, where guest-init's relays listen. */
+  readonly doorAddress?: string | undefined;
   /** Default /home/node. */
   readonly guestHome?: string;
   /** Guest directories that git may use whoever owns them; default the workspace. */
   readonly gitDirectories?: readonly string[];
 }
+
+const LOOPBACK = "127.0.0.1";
 
 /** The guest's user on every backend. */
 export const GUEST_USER = { name: "node", uid: 1000, gid: 1000 } as const;
@@ -47,13 +51,16 @@ export function guestEtc(input: EtcInput): Readonly<Record<string, string>> {
   };
 }
 
-function hostsText({ hostname, doors }: EtcInput): string {
-  const names = new Set([hostname, ...doors.map((it) => it.hostname)]);
+function hostsText({ hostname, doors, doorAddress = LOOPBACK }: EtcInput): string {
+  const names = new Map([
+    [hostname, LOOPBACK],
+    ...doors.map((it) => [it.hostname, doorAddress] as const),
+  ]);
   names.delete("localhost");
   return text(
-    "127.0.0.1 localhost",
+    `${LOOPBACK} localhost`,
     "::1 localhost ip6-localhost ip6-loopback",
-    ...[...names].map((name) => `127.0.0.1 ${name}`),
+    ...[...names].map(([name, address]) => `${address} ${name}`),
   );
 }
 

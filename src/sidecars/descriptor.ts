@@ -31,7 +31,7 @@ export interface AskRequest {
 export interface DaemonContext<Config> {
   readonly config: Config;
   readonly secrets: Secrets;
-  /** Path of the unix socket that is this daemon's door; made by the daemon with mode 0666. */
+  /** This daemon's door as protocol/door.ts reads it; a socket is made by the daemon with mode 0666. */
   readonly door: string;
   readonly audit: Audit;
   readonly ask: Ask;

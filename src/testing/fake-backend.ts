@@ -139,7 +139,8 @@ class FakeGuest implements Guest {
 
   probe(target: ProbeTarget): Promise<string> {
     if (target.type === "interfaces") return Promise.resolve("lo");
-    if (target.type === "tcp") return Promise.resolve(this.#parts.options.outside ?? "unreachable");
+    if (target.type !== "door")
+      return Promise.resolve(this.#parts.options.outside ?? "unreachable");
     const door = this.#parts.plan.doors.find((known) => known.port === target.port);
     return door === undefined
       ? Promise.resolve("refused")

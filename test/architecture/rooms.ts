@@ -15,8 +15,26 @@ export type Room = {
 };
 
 const BELOW_SIDECARS = ["base", "process", "policy", "protocol", "tls"];
-const BACKEND = ["base", "process", "protocol", "backends/contract", "backends/shared"];
-const BUNDLE = ["base", "process", "policy", "protocol", "tls", "sidecars/descriptor"];
+const BACKEND = [
+  "base",
+  "process",
+  "protocol",
+  "engine",
+  "images",
+  "backends/contract",
+  "backends/shared",
+];
+const BUNDLE = [
+  "base",
+  "process",
+  "policy",
+  "protocol",
+  "tls",
+  "engine",
+  "images",
+  "sidecars/descriptor",
+  "backends/contract",
+];
 const BELOW_BOTTLE = [
   ...BUNDLE,
   "manifest",
@@ -37,6 +55,16 @@ export const ROOMS: readonly Room[] = [
   { room: "policy", may: ["base"], packages: false, instead: "policy is pure: take it as data" },
   { room: "protocol", may: ["base", "policy"], instead: "send it as a frame, or move it up" },
   { room: "tls", may: ["base"], instead: "take it as an argument" },
+  {
+    room: "engine",
+    may: ["base"],
+    instead: "engine speaks the container engine's API and knows nothing of bottles",
+  },
+  {
+    room: "images",
+    may: ["base", "process", "engine", "backends/contract"],
+    instead: "images builds and finds images by a plan; who runs them is not its business",
+  },
   { room: "manifest", may: ["base", "policy"], instead: "describe it as data in the manifest" },
   { room: "providers", may: ["base", "policy", "manifest"], instead: "describe it as data" },
   {

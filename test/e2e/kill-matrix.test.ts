@@ -65,6 +65,7 @@ async function cleanUp(world: World): Promise<void> {
     clock: systemClock,
     log: silentLogger,
     searchPath: world.env["PATH"] ?? "",
+    env: world.env,
   };
   for (const item of await findLeftovers(world.home)) {
     await reap(item, world.home, ports, item.backend === "fake" ? createFakeBackend() : undefined);

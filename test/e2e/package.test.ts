@@ -182,7 +182,13 @@ describe("the package", () => {
       "SECURITY.md",
       "schema/bottle.schema.json",
       "examples/demo/files/agent.mjs",
+      "images/claude/Dockerfile",
+      "images/sidecars/Dockerfile",
       "scripts/agents/install.sh",
+      "scripts/agents/package-lock.json",
+      "scripts/docker/runsc.sh",
+      "scripts/host-packages.sh",
+      "scripts/images/make-base.sh",
     ]) {
       expect(paths).toContain(path);
     }

@@ -95,6 +95,7 @@ describe.each(modesHere())(
           clock: systemClock,
           log: silentLogger,
           searchPath: "/usr/bin:/bin",
+          env: {},
         };
         await bubblewrap.reap(
           { ...resources, cgroups: resources.cgroups.map(parseHostPath), objects: {} },
@@ -259,6 +260,7 @@ describe("the probe", requires("bwrap", "userns"), () => {
       clock: systemClock,
       log: silentLogger,
       searchPath: "/usr/bin:/bin",
+      env: {},
     };
     const probe = await bubblewrap.probe(ports);
     expect(probe).toMatchObject({ name: "bubblewrap", isAvailable: true, reason: undefined });

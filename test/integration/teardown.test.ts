@@ -113,6 +113,7 @@ const ports = (world: World) => ({
   clock: systemClock,
   log: silentLogger,
   searchPath: world.env["PATH"] ?? "",
+  env: world.env,
 });
 const launchers = () => ({ backend: createFakeBackend(), bundleHost: createFakeBundleHost() });
 
@@ -276,6 +277,7 @@ describe("a full disk", requires("linux", "root"), () => {
       run_dir: "",
       guest: empty,
       bundle: [],
+      bundle_objects: {},
       owner: null,
     };
     writeFileSync(file, JSON.stringify(changed));

@@ -31,6 +31,8 @@ const PINNED = {
   "host.node-missing": "host",
   "launch.declined": "launch",
   "launch.name-taken": "launch",
+  "launch.image": "launch",
+  "launch.no-subnet": "launch",
   "launch.workspace": "launch",
   "launch.backend": "launch",
   "launch.guest-init": "launch",

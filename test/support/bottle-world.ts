@@ -27,8 +27,19 @@ export interface World {
 const DEFAULT_BOTTLE =
   "agent_provider: { template: command, settings: { argv: [/bin/sh, -c, exit 0] } }";
 
-/** Makes a home with one bottle `box` and one agent `worker`; removed after the test. */
-export function makeWorld(bottle: string = DEFAULT_BOTTLE): World {
+/** Where the engines and the image of the machine that the tests run on are told. */
+function enginesFromOutside(): Record<string, string> {
+  const names = ["BOT_BOTTLE_IMAGE", "BOT_BOTTLE_SMOLVM", "DOCKER_HOST"];
+  return Object.fromEntries(
+    names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+  );
+}
+
+/** Makes a home with one bottle `box` and one agent `worker`; removed after the test, or when `onEnd` says. */
+export function makeWorld(
+  bottle: string = DEFAULT_BOTTLE,
+  onEnd: (remove: () => void) => void = onTestFinished,
+): World {
   const root = mkdtempSync(join(tmpdir(), "bb-test-"));
   const home = homePaths(parseHostPath(join(root, "home")));
   const project = join(root, "project");
@@ -37,12 +48,16 @@ export function makeWorld(bottle: string = DEFAULT_BOTTLE): World {
   writeFileSync(join(home.bottles, "box.md"), `---\n${bottle}\n---\n`);
   writeFileSync(join(home.agents, "worker.md"), "---\nbottle: box\n---\nDo the work.\n");
   writeFileSync(join(project, "README.md"), "# project\n");
-  onTestFinished(() => rmSync(root, { recursive: true, force: true, maxRetries: 3 }));
+  onEnd(() => rmSync(root, { recursive: true, force: true, maxRetries: 3 }));
   return {
     root,
     home,
     project,
-    env: { PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", HOME: root },
+    env: {
+      ...enginesFromOutside(),
+      PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+      HOME: root,
+    },
   };
 }
 

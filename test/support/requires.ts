@@ -1,9 +1,10 @@
 // Tests that need something of the machine say so; where it is missing they are skipped with a
 // reason, or fail when REQUIRE names it.
 import { spawnSync } from "node:child_process";
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
+import { hostKey, hostsDirectory } from "../hosts/recipe.ts";
 
 declare module "vitest" {
   interface TaskMeta {
@@ -53,8 +54,23 @@ const PROBES = {
     accessSync("/dev/kvm", constants.R_OK | constants.W_OK);
     return undefined;
   },
-  docker: runs("docker", "info"),
+  // `docker info` may say yes without an engine.
+  docker: runs("docker", "version", "--format", "{{.Server.Version}}"),
+  runsc: () => {
+    const argv = ["info", "--format", "{{range $name, $_ := .Runtimes}}{{$name}} {{end}}"];
+    const { stdout } = spawnSync("docker", argv, { encoding: "utf8", timeout: 20_000 });
+    return stdout?.split(" ").includes("runsc") === true
+      ? undefined
+      : "the engine does not know it";
+  },
   qemu: runs("qemu-system-x86_64", "--version"),
+  "emulated-host": () => {
+    if (process.platform !== "linux" || process.arch !== "x64") return "it is for Linux on x86-64";
+    const noQemu = runs("qemu-system-x86_64", "--version")();
+    if (noQemu !== undefined) return noQemu;
+    if (existsSync(join(hostsDirectory(), hostKey()))) return undefined;
+    return isRoot() ? undefined : "it is not built, and building it needs root";
+  },
   smolvm: runs("smolvm", "--version"),
   pipelock: runs("pipelock", "--version"),
   gitleaks: runs("gitleaks", "version"),

@@ -38,6 +38,11 @@ const plan = (guestPath: string, guestWorkspace = "/home/node/workspace"): Guest
   nodePath: host("node"),
   guestInitPath: host("init"),
   allowsUserNamespaces: false,
+  attachment: "sockets",
+  image: undefined,
+  runtime: undefined,
+  network: undefined,
+  cacheDir: host("cache"),
   terminal: "shared",
 });
 

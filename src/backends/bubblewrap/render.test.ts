@@ -27,6 +27,11 @@ const PLAN: GuestPlan = {
   nodePath: host("/h/node/bin/node"),
   guestInitPath: host("/h/dist/guest-init.js"),
   allowsUserNamespaces: false,
+  attachment: "sockets",
+  image: undefined,
+  runtime: undefined,
+  network: undefined,
+  cacheDir: host("/h/cache"),
   terminal: "shared",
 };
 

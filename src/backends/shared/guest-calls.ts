@@ -159,7 +159,7 @@ export function probe(mux: OwnerMux, target: ProbeTarget): Promise<string> {
   const what = "a probe from inside the guest failed";
   const order: GuestOrder = { kind: "probe", target: { ...target } };
   const call = openCall(mux, { order, answeredBy: "probed", code: "launch.guest-init", what });
-  const ownMs = target.type === "interfaces" ? 0 : target.timeoutMs;
+  const ownMs = "timeoutMs" in target ? target.timeoutMs : 0;
   const answer = call.answer.then((report) => report.answer);
   return withDeadline(answer, {
     what: "the guest's answer to a probe",

@@ -2,7 +2,6 @@
  * The owner's end of the connection to guest-init: everything of a Guest that is the same on every backend. All that comes back
  * is hostile input: what breaks the protocol ends the connection, and with it (the lease) the guest.
  */
-import type { Socket } from "node:net";
 import { withDeadline } from "../../base/deadline.ts";
 import { type BottleError, LaunchError, messageOf, ProtocolError } from "../../base/errors.ts";
 import type { GuestPath } from "../../base/ids.ts";
@@ -14,7 +13,7 @@ import {
   type GuestReport,
   guestReportSchema,
 } from "../../protocol/guest.ts";
-import { type Mux, openMux } from "../../protocol/mux.ts";
+import { type Mux, type MuxStream, openMux } from "../../protocol/mux.ts";
 import type { Guest, ProbeTarget, Session, SessionOptions } from "../contract.ts";
 import { copyIn, copyOut, probe } from "./guest-calls.ts";
 import { printable } from "./guest-failure.ts";
@@ -48,9 +47,12 @@ export interface GuestLink extends Pick<Guest, "session" | "copyIn" | "copyOut" 
   destroy(): void;
 }
 
-/** Greets guest-init and waits until it holds the relays. Throws LaunchError `launch.guest-init`; the socket is gone then. */
-export async function openGuestLink(socket: Socket, options: GuestLinkOptions): Promise<GuestLink> {
-  const link = new Link(socket, options.log ?? silentLogger);
+/** Greets guest-init and waits until it holds the relays. Throws LaunchError `launch.guest-init`; the connection is gone then. */
+export async function openGuestLink(
+  stream: MuxStream,
+  options: GuestLinkOptions,
+): Promise<GuestLink> {
+  const link = new Link(stream, options.log ?? silentLogger);
   try {
     link.node = await withDeadline(link.greet(options), {
       what: "guest-init to open its relays",
@@ -77,8 +79,8 @@ class Link implements GuestLink {
   #reason: BottleError | undefined;
   #isReady = false;
 
-  constructor(socket: Socket, log: Logger) {
-    this.#mux = openMux<GuestReport, GuestOrder>(socket, {
+  constructor(stream: MuxStream, log: Logger) {
+    this.#mux = openMux<GuestReport, GuestOrder>(stream, {
       decode: (value) => guestReportSchema().safeParse(value).data,
       onMessage: (report) => this.#report(report),
     });

@@ -213,6 +213,7 @@ async function perform(plan: CleanupPlan, io: CommandIo): Promise<readonly Faile
     clock: systemClock,
     log: silentLogger,
     searchPath: io.env.all["PATH"] ?? "",
+    env: io.env.all,
   };
   const failed: Failed[] = [];
   const attempt = async (name: string, work: Promise<unknown>): Promise<void> => {

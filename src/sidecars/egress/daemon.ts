@@ -2,6 +2,7 @@
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { BugError, messageOf } from "../../base/errors.ts";
 import type { EgressConfig } from "../../policy/egress.ts";
+import { type Door, parseDoor } from "../../protocol/door.ts";
 import type { Daemon, DaemonContext, Reloaded } from "../descriptor.ts";
 import { createBufferBudget } from "./body.ts";
 import { parseEgressConfig } from "./config.ts";
@@ -34,8 +35,9 @@ export function createEgress(ports: EgressPorts = {}): Daemon<EgressConfig> {
     parseConfig: parseEgressConfig,
     start: async (context) => {
       if (running !== undefined) throw new BugError("egress was started twice");
-      running = open(context, lookup, clock);
-      await running.server.listen(context.door);
+      const door = parseDoor(context.door);
+      running = open(context, { lookup, clock, door });
+      await running.server.listen(door);
       sayLoaded(context, context.config);
     },
     health: () => {
@@ -49,14 +51,17 @@ export function createEgress(ports: EgressPorts = {}): Daemon<EgressConfig> {
   };
 }
 
-function open(context: DaemonContext<EgressConfig>, lookup: Lookup, clock: Clock): Running {
+function open(
+  context: DaemonContext<EgressConfig>,
+  { lookup, clock, door }: Required<EgressPorts> & { readonly door: Door },
+): Running {
   let state = createState(context.config, context.secrets, clock);
   const { audit, log } = context;
   const services: Services = {
     audit,
     log,
     lookup,
-    ownListeners: [],
+    ownListeners: door.kind === "tcp" ? [door] : [],
     buffers: createBufferBudget(),
   };
   const server = createProxyServer({

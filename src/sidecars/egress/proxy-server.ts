@@ -2,13 +2,13 @@
  * The listener of the guest's proxy: one HTTP server for what comes straight and for what comes out of tunnels, so that the
  * same limits and the same parser hold for both.
  */
-import { chmodSync, rmSync } from "node:fs";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { Socket } from "node:net";
 import { messageOf, systemCode } from "../../base/errors.ts";
 import type { Authority } from "../../policy/authority.ts";
 import { deny } from "../../policy/decide.ts";
 import type { Deny } from "../../policy/verdict.ts";
+import { type Door, openDoor } from "../../protocol/door.ts";
 import { PROTOCOL_RULE } from "./classify.ts";
 import { Connections } from "./connections.ts";
 import type { Services } from "./context.ts";
@@ -38,7 +38,7 @@ export interface ProxyServerOptions {
 
 export interface ProxyServer {
   /** Resolves when the door accepts. */
-  listen(door: string): Promise<void>;
+  listen(door: Door): Promise<void>;
   /** Closes the door, waits for requests until the deadline, then cuts them. */
   stop(deadlineMs: number): Promise<void>;
   readonly isListening: boolean;
@@ -156,18 +156,10 @@ function lifecycle({ server, connections }: Parts, onFault: (error: Error) => vo
     get isListening() {
       return server.listening;
     },
-    listen: (door) =>
-      new Promise((resolve, reject) => {
-        // What a killed bundle left; a listening socket there would be another bundle of the same bottle, which cannot be.
-        rmSync(door, { force: true });
-        server.once("error", reject);
-        server.listen({ path: door }, () => {
-          server.off("error", reject);
-          server.on("error", onFault);
-          chmodSync(door, 0o666);
-          resolve();
-        });
-      }),
+    listen: async (door) => {
+      await openDoor(server, door);
+      server.on("error", onFault);
+    },
     stop: (deadlineMs) =>
       new Promise((resolve) => {
         const timer = setTimeout(() => connections.cut(), deadlineMs);

@@ -5,13 +5,25 @@ import { parseBottleId, parseHostPath } from "../../../src/base/ids.ts";
 import { silentLogger } from "../../../src/base/log.ts";
 import { Secret } from "../../../src/base/secret.ts";
 import { createProcessBundleHost } from "../../../src/bundle/launch-bundle.ts";
+import { createContainerBundleHost } from "../../../src/bundle/launch-container.ts";
 import { planBundle } from "../../../src/bundle/plan-bundle.ts";
 import { CA_KEY_SLOT } from "../../../src/policy/egress.ts";
 import { createExec } from "../../../src/process/spawn.ts";
 import { createAuthority } from "../../../src/tls/authority.ts";
 
-const [directory = "", entry = "", token = "", searchPath = "/usr/bin:/bin"] =
+// With a subnet's third octet the bundle is a container on that network; without one it is a process.
+const [directory = "", entry = "", token = "", searchPath = "/usr/bin:/bin", octet = ""] =
   process.argv.slice(2);
+const slug = octet === "" ? "test-bottle" : `test-bottle-${octet}`;
+const network =
+  octet === ""
+    ? undefined
+    : {
+        name: `bot-bottle-net-${slug}`,
+        subnet: `192.168.${octet}.0/24`,
+        gateway: `192.168.${octet}.1`,
+        bundleAddress: `192.168.${octet}.2`,
+      };
 const say = (kind: string, fields: object = {}): void => {
   process.stdout.write(`${JSON.stringify({ kind, ...fields })}\n`);
 };
@@ -33,13 +45,16 @@ const route = {
 } as const;
 const authority = createAuthority({ commonName: "test", now: Date.now() });
 const plan = planBundle({
-  id: parseBottleId("test-bottle"),
+  id: parseBottleId(slug),
   paths: {
     doors: parseHostPath(`${directory}/doors`),
     queue: parseHostPath(`${directory}/queue`),
     audit: parseHostPath(`${directory}/audit.jsonl`),
     logs: parseHostPath(`${directory}/logs`),
   },
+  cacheDir: parseHostPath(`${directory}/cache`),
+  attachment: network === undefined ? "sockets" : "internal",
+  network,
   nodePath: parseHostPath(process.execPath),
   entryPath: parseHostPath(entry),
   egress: {
@@ -54,14 +69,17 @@ const plan = planBundle({
 
 try {
   const started = performance.now();
-  const bundle = await createProcessBundleHost().launch(plan, {
-    ports: { exec: createExec(), clock: systemClock, log: silentLogger, searchPath },
+  const host = network === undefined ? createProcessBundleHost() : createContainerBundleHost();
+  const { env } = process;
+  const bundle = await host.launch(plan, {
+    ports: { exec: createExec(), clock: systemClock, log: silentLogger, searchPath, env },
     secrets: new Map([
       ["EGRESS_TOKEN_0", new Secret("EGRESS_TOKEN_0", token)],
       [CA_KEY_SLOT, new Secret(CA_KEY_SLOT, authority.keyPem)],
     ]),
     configOverlay: { egress: { caCertificate: authority.certificatePem } },
     signal: undefined,
+    onProgress: () => undefined,
     onEvent: (event) => say("event", { event }),
     onResources: (resources) => {
       say("resources", { resources });
@@ -69,7 +87,8 @@ try {
     },
     onRestart: (reason) => say("restart", { reason }),
   });
-  say("ready", { pid: bundle.pid, ms: performance.now() - started });
+  const ms = performance.now() - started;
+  say("ready", { pid: bundle.pid, ms, attachment: bundle.attachment });
   bundle.closed.then(
     () => say("closed"),
     (error: { code: string; message: string }) =>

@@ -1,0 +1,14 @@
+/** The docker backend: a guest in a container without a network, through the engine's API. Needs an engine and an image. */
+import type { Backend } from "../contract.ts";
+import { launchDocker } from "./launch.ts";
+import { probeDocker } from "./probe.ts";
+import { reapDocker } from "./reap.ts";
+import { surveyDocker } from "./survey.ts";
+
+export const docker: Backend = {
+  name: "docker",
+  probe: probeDocker,
+  survey: surveyDocker,
+  launch: launchDocker,
+  reap: reapDocker,
+};

@@ -1,0 +1,38 @@
+/** Answers of probes, kept in the cache of the operator's home under a key that holds all they depend on. A lost one is asked again. */
+import { createHash } from "node:crypto";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type * as z from "zod/mini";
+import type { HostPath } from "../../base/ids.ts";
+import { parseJson } from "../../base/json.ts";
+import { makeDirectory } from "../../base/make-directory.ts";
+
+const DIRECTORY = "docker";
+let writes = 0;
+
+/** Reads a kept answer, or asks and keeps it. Failures are not kept. */
+export async function cached<T>(
+  cacheDir: HostPath,
+  { key, schema }: { readonly key: readonly string[]; readonly schema: z.ZodMiniType<T> },
+  ask: () => Promise<T>,
+): Promise<T> {
+  const directory = join(cacheDir, DIRECTORY);
+  const name = `${createHash("sha256").update(JSON.stringify(key)).digest("hex").slice(0, 32)}.json`;
+  const kept = readKept(join(directory, name), schema);
+  if (kept !== undefined) return kept;
+  const answer = await ask();
+  makeDirectory(directory);
+  writes += 1;
+  const temporary = join(directory, `.${name}.${process.pid}.${writes}`);
+  writeFileSync(temporary, JSON.stringify(answer), { mode: 0o600 });
+  renameSync(temporary, join(directory, name));
+  return answer;
+}
+
+function readKept<T>(file: string, schema: z.ZodMiniType<T>): T | undefined {
+  try {
+    return schema.safeParse(parseJson(readFileSync(file, "utf8"))).data;
+  } catch {
+    return undefined;
+  }
+}

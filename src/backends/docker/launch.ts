@@ -1,0 +1,147 @@
+/**
+ * Launches a guest: image, runtime, files, container, first connection. Whatever is made is removed again when a later step
+ * fails, and its name is recorded before it exists.
+ */
+import { BugError, LaunchError } from "../../base/errors.ts";
+import { ignore } from "../../base/log.ts";
+import { Scope } from "../../base/scope.ts";
+import type { ContainerBody, Engine } from "../../engine/contract.ts";
+import { openEngine } from "../../engine/engine.ts";
+import { engineStatus } from "../../engine/failure.ts";
+import type { EngineInfo } from "../../engine/schemas.ts";
+import { ensureImage } from "../../images/ensure-image.ts";
+import type { Guest, GuestPlan, GuestResources, LaunchContext } from "../contract.ts";
+import { prepareEtcFiles } from "./etc-files.ts";
+import { DockerGuest } from "./guest.ts";
+import { mergeEnv } from "./guest-env.ts";
+import { findImageNode } from "./image-node.ts";
+import { chooseLimits, OWN_TASKS } from "./limits.ts";
+import { prepareMountPoints } from "./mount-points.ts";
+import { guestContainer } from "./names.ts";
+import { CONTAINER_KIND, removeOurs } from "./reap.ts";
+import { renderContainer } from "./render.ts";
+import { chooseRuntime, GVISOR } from "./runtime.ts";
+import { type RunningContainer, startContainer } from "./start-container.ts";
+
+const NAME_TAKEN = 409;
+
+/** Creates and starts the guest. Throws HostError or LaunchError; nothing is left behind then. */
+export async function launchDocker(plan: GuestPlan, context: LaunchContext): Promise<Guest> {
+  await using scope = new Scope({ clock: context.ports.clock });
+  const { signal } = context;
+  const engine = scope.use("engine", await openEngine(context.ports.env, { signal }));
+  const prepared = await prepare(engine, plan, context);
+  const { body } = prepared;
+  const name = guestContainer(plan.id);
+  let resources: GuestResources = {
+    processes: [],
+    cgroups: [],
+    objects: { [CONTAINER_KIND]: [name] },
+  };
+  await context.onResources(resources);
+  const container = await create(engine, name, { body, signal });
+  scope.defer("container", () =>
+    ignore(engine.containers.remove(container), "it removes itself when it ends"),
+  );
+  const running = await startContainer(engine, { container, plan, context, env: prepared.env });
+  scope.defer("connection", () => running.link.destroy());
+  if (running.first !== undefined) {
+    resources = { ...resources, processes: [running.first] };
+    await context.onResources(resources);
+  }
+  const guest = guestOf(running, { plan, context, engine, container, resources, ...prepared });
+  scope.move();
+  return guest;
+}
+
+/** What the machine and the plan decide before the container is made. */
+interface Prepared {
+  readonly body: ContainerBody;
+  readonly info: EngineInfo;
+  readonly runtime: string;
+  readonly uid: number;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+async function prepare(engine: Engine, plan: GuestPlan, context: LaunchContext): Promise<Prepared> {
+  const { signal, ports, onProgress } = context;
+  const { attachment, cacheDir, nodePath } = plan;
+  if (plan.image === undefined) throw new BugError("a guest in a container needs an image");
+  const [uid, gid] = ownerOf(plan);
+  const [image, info] = await Promise.all([
+    ensureImage(plan.image, { engine, env: ports.env, signal, onProgress }),
+    engine.info({ signal }),
+  ]);
+  chooseLimits(plan.limits, info);
+  const [node, runtime, config] = await Promise.all([
+    findImageNode(engine, { image: image.id, ...image, nodePath, cacheDir, signal }),
+    chooseRuntime({ engine, info, asked: plan.runtime, attachment, cacheDir, signal }),
+    engine.images.inspect(image.id, { signal }),
+  ]);
+  prepareMountPoints(plan, uid, gid);
+  const etcFiles = prepareEtcFiles(plan, uid, gid);
+  const facts = { image: image.id, node, runtime, uid, gid, etcFiles, ownTasks: OWN_TASKS };
+  return {
+    body: renderContainer(plan, facts),
+    info,
+    runtime: runtime ?? info.DefaultRuntime,
+    uid,
+    env: mergeEnv(config?.Config.Env ?? [], context.guestEnv),
+  };
+}
+
+/** The guest's uid is the host's: nothing maps one to the other, so that its files belong to the operator. */
+function ownerOf(plan: GuestPlan): readonly [uid: number, gid: number] {
+  const uid = plan.hostUid ?? process.getuid?.() ?? 0;
+  const gid = plan.hostUid ?? process.getgid?.() ?? 0;
+  if (uid !== 0) return [uid, gid];
+  throw new BugError("a guest in a container needs a uid that is not root's");
+}
+
+interface CreateInput {
+  readonly body: ContainerBody;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Creates the container; one of ours that is on its way out gives the name up. */
+async function create(
+  engine: Engine,
+  name: string,
+  { body, signal }: CreateInput,
+): Promise<string> {
+  try {
+    return await engine.containers.create(name, body, { signal });
+  } catch (error) {
+    if (engineStatus(error) !== NAME_TAKEN) throw error;
+    const found = await engine.containers.inspect(name);
+    const isLeft =
+      found === undefined || (!found.State.Running && (await removeOurs(engine, name)));
+    if (!isLeft) throw nameTaken(name, error);
+    return engine.containers.create(name, body, { signal });
+  }
+}
+
+function nameTaken(name: string, cause: unknown): LaunchError {
+  return new LaunchError("launch.name-taken", `container "${name}" exists already`, {
+    cause,
+    hint: `run bot-bottle cleanup, or docker rm -f ${name} if it is not a bottle's`,
+  });
+}
+
+interface GuestInput extends Prepared {
+  readonly plan: GuestPlan;
+  readonly context: LaunchContext;
+  readonly engine: Engine;
+  readonly container: string;
+  readonly resources: GuestResources;
+}
+
+function guestOf(running: RunningContainer, input: GuestInput): Guest {
+  const { plan, info, runtime } = input;
+  return new DockerGuest({
+    ...input,
+    ...running,
+    sharesKernelApi: runtime !== GVISOR,
+    limits: chooseLimits(plan.limits, info),
+  });
+}

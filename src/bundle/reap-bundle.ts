@@ -1,0 +1,26 @@
+/** Removes what the bundle of a dead owner left on the engine. Tolerates that any of it is gone; touches only what is labelled ours. */
+import { openEngine } from "../engine/engine.ts";
+import { removeNetwork } from "./container-network.ts";
+import type { BundlePorts } from "./contract.ts";
+import { BOTTLE_LABEL } from "./render-container.ts";
+
+/** Names of engine objects by kind, as a bundle records them. */
+export type BundleObjects = Readonly<Record<string, readonly string[]>>;
+
+/** Removes containers first, because networks cannot go before them. Throws HostError when the engine is not there. */
+export async function reapBundle(
+  objects: BundleObjects,
+  ports: Pick<BundlePorts, "clock" | "log" | "env">,
+): Promise<void> {
+  using engine = await openEngine(ports.env);
+  for (const name of objects["container"] ?? []) {
+    const found = await engine.containers.inspect(name);
+    if (found !== undefined && BOTTLE_LABEL in found.Config.Labels)
+      await engine.containers.remove(found.Id);
+  }
+  for (const name of objects["network"] ?? []) {
+    const found = await engine.networks.inspect(name);
+    if (found !== undefined && BOTTLE_LABEL in found.Labels)
+      await removeNetwork(engine, name, ports);
+  }
+}

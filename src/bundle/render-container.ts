@@ -1,0 +1,177 @@
+/**
+ * What a bundle's container and its two networks are made of. Pure. Invariant: no secret is in it (they come on the control
+ * pipe), and of the host's files the container can write only its queue and its audit file.
+ */
+import type { NetworkPlan } from "../backends/contract.ts";
+import type { BottleId } from "../base/ids.ts";
+import type { ContainerBody, MountBody, NetworkBody, PortBindingBody } from "../engine/contract.ts";
+import { DOOR_PORTS } from "../protocol/door.ts";
+import type { BundlePlan, DaemonPlan } from "./contract.ts";
+
+/** Label of everything of ours on an engine; its value is the bottle's slug. */
+export const BOTTLE_LABEL = "bot-bottle.bottle";
+/** Label that says what an object is to its bottle. */
+export const ROLE_LABEL = "bot-bottle.role";
+
+/** Paths as the bundle in a container sees them. */
+export const CONTAINER_PATHS = {
+  queue: "/run/supervise/queue",
+  audit: "/run/bundle/audit.jsonl",
+  roots: "/etc/ssl/certs/ca-certificates.crt",
+} as const;
+
+/** The program of the image: a shell as PID 1 that reaps what is orphaned, and the bundle below it. */
+export const CONTAINER_ENTRYPOINT = ["/bin/sh", "/app/init.sh"] as const;
+
+const MEMORY_BYTES: number = 1024 ** 3;
+const PIDS = 256;
+const TMP_BYTES: number = 16 * 1024 * 1024;
+
+/** What of the machine the container depends on. */
+export interface ContainerFacts {
+  readonly image: string;
+  /** `uid:gid` that owns queue and audit file on the engine's side. */
+  readonly user: string;
+  /** The queue has a directory for decisions already. */
+  readonly hasDecisions: boolean;
+  /** Roots that upstreams are verified against; undefined: the image's. */
+  readonly rootsFile: string | undefined;
+  /** Address of the host's loopback on which doors are published; undefined: they are not. */
+  readonly publishOn: string | undefined;
+}
+
+/** Names of a bottle's bundle on its engine. */
+export function bundleNames(id: BottleId): { readonly container: string; readonly egress: string } {
+  return { container: `bot-bottle-sidecars-${id}`, egress: `bot-bottle-egress-${id}` };
+}
+
+/** The port of a daemon's door. */
+export function portOf(daemon: DaemonPlan): number {
+  switch (daemon.name) {
+    case "egress":
+      return DOOR_PORTS.proxy;
+    case "git-gate":
+      return DOOR_PORTS.git;
+    case "supervise":
+      return DOOR_PORTS.supervise;
+    case "pipelock":
+      return PIPELOCK_PORT;
+  }
+}
+
+/** Between the bundle's own daemons only. */
+const PIPELOCK_PORT = 8888;
+
+/** The container, on the network that leads outside; it joins the bottle's own before it starts. */
+export function renderContainer(
+  plan: BundlePlan,
+  network: NetworkPlan,
+  facts: ContainerFacts,
+): ContainerBody {
+  const isPublished = facts.publishOn !== undefined;
+  const first = isPublished ? network.name : bundleNames(plan.id).egress;
+  const pinned = { IPAMConfig: { IPv4Address: network.bundleAddress } };
+  return {
+    Image: facts.image,
+    Entrypoint: CONTAINER_ENTRYPOINT,
+    Cmd: [],
+    Env: ["LANG=C.UTF-8"],
+    User: facts.user,
+    WorkingDir: "/",
+    Hostname: "bundle",
+    Labels: labelsOf(plan.id, "bundle"),
+    ...{ AttachStdin: true, AttachStdout: true, AttachStderr: true },
+    ...{ OpenStdin: true, StdinOnce: true, Tty: false },
+    Healthcheck: { Test: ["NONE"] },
+    ...(isPublished ? { ExposedPorts: exposed(plan) } : {}),
+    HostConfig: {
+      ...confinement,
+      NetworkMode: first,
+      Mounts: mountsOf(plan, facts),
+      PortBindings: facts.publishOn === undefined ? {} : bindings(plan, facts.publishOn),
+    },
+    NetworkingConfig: { EndpointsConfig: { [first]: isPublished ? pinned : {} } },
+  };
+}
+
+const confinement = {
+  AutoRemove: true,
+  RestartPolicy: { Name: "no" },
+  ReadonlyRootfs: true,
+  CapDrop: ["ALL"],
+  SecurityOpt: ["no-new-privileges"],
+  IpcMode: "private",
+  Tmpfs: { "/tmp": `rw,noexec,nosuid,nodev,size=${TMP_BYTES}` },
+  Memory: MEMORY_BYTES,
+  MemorySwap: MEMORY_BYTES,
+  PidsLimit: PIDS,
+  // What it writes is the owner's to keep: it reads it on the attached stream.
+  LogConfig: { Type: "none" },
+} as const;
+
+function mountsOf(plan: BundlePlan, facts: ContainerFacts): readonly MountBody[] {
+  const bind = (source: string, target: string, isReadOnly: boolean): MountBody => ({
+    Type: "bind",
+    Source: source,
+    Target: target,
+    ReadOnly: isReadOnly,
+    BindOptions: { Propagation: "rprivate" },
+  });
+  const { queue, audit, roots } = CONTAINER_PATHS;
+  const { hasDecisions, rootsFile } = facts;
+  return [
+    bind(plan.queueDir, queue, false),
+    // The operator's answers are never the bundle's to write.
+    ...(hasDecisions ? [bind(`${plan.queueDir}/decisions`, `${queue}/decisions`, true)] : []),
+    bind(plan.auditFile, audit, false),
+    ...(rootsFile === undefined ? [] : [bind(rootsFile, roots, true)]),
+  ];
+}
+
+function exposed(plan: BundlePlan): NonNullable<ContainerBody["ExposedPorts"]> {
+  return Object.fromEntries(plan.daemons.map((daemon) => [`${portOf(daemon)}/tcp`, {}]));
+}
+
+function bindings(
+  plan: BundlePlan,
+  address: string,
+): Readonly<Record<string, readonly PortBindingBody[]>> {
+  return Object.fromEntries(
+    plan.daemons.map((daemon) => [`${portOf(daemon)}/tcp`, [{ HostIp: address, HostPort: "" }]]),
+  );
+}
+
+function labelsOf(id: BottleId, role: string): Readonly<Record<string, string>> {
+  return { [BOTTLE_LABEL]: id, [ROLE_LABEL]: role };
+}
+
+/**
+ * The network that bundle and guest share. With `internal` the engine gives it no way out, and the host no address on it:
+ * without the second, everything that the host binds on 0.0.0.0 would be reachable at the gateway's address.
+ */
+export function renderBottleNetwork(plan: BundlePlan, network: NetworkPlan): NetworkBody {
+  const isInternal = plan.publish === "none";
+  return {
+    Name: network.name,
+    Driver: "bridge",
+    CheckDuplicate: true,
+    Internal: isInternal,
+    EnableIPv6: false,
+    Labels: labelsOf(plan.id, "network"),
+    Options: isInternal ? { "com.docker.network.bridge.inhibit_ipv4": "true" } : {},
+    IPAM: { Driver: "default", Config: [{ Subnet: network.subnet, Gateway: network.gateway }] },
+  };
+}
+
+/** The network that leads the bundle outside; it is alone on it. */
+export function renderEgressNetwork(id: BottleId): NetworkBody {
+  return {
+    Name: bundleNames(id).egress,
+    Driver: "bridge",
+    CheckDuplicate: true,
+    Internal: false,
+    EnableIPv6: false,
+    Labels: labelsOf(id, "egress"),
+    Options: { "com.docker.network.bridge.enable_icc": "false" },
+  };
+}

@@ -1,0 +1,134 @@
+/** The routes file of a bundle that is run by hand: small, strict, and JSON, which is YAML too. Pure. */
+import * as z from "zod/mini";
+import { UsageError } from "../base/errors.ts";
+import { parseJson } from "../base/json.ts";
+import { parseAuthority } from "../policy/authority.ts";
+import type { CredentialCarrier, EgressPolicy, Resolution, Route } from "../policy/egress.ts";
+import { refuseHostPattern } from "../policy/host-pattern.ts";
+
+const text = z.string().check(z.minLength(1), z.maxLength(1024));
+const route = z.strictObject({
+  /** `host` or `host:port`; `*.` stands for one label. */
+  host: text,
+  /** Path prefixes; none means any. */
+  paths: z.optional(z.array(text)),
+  methods: z.optional(z.array(text)),
+  /** Variable that holds the credential, `EGRESS_TOKEN_n`. */
+  token: z.optional(text),
+  /** `bearer` (default), `token`, `basic:USER`, `header:NAME` or `query:NAME`. */
+  carrier: z.optional(text),
+  /** What the client sends instead of the credential. */
+  placeholder: z.optional(text),
+  on_match: z.optional(z.enum(["block", "redact"])),
+  scan: z.optional(z.boolean()),
+  git_fetch: z.optional(z.boolean()),
+});
+const file = z.strictObject({
+  routes: z.array(route).check(z.maxLength(1000)),
+  /** Name to `address` or `address:port`, instead of DNS. */
+  resolve: z.optional(z.record(z.string(), text)),
+  log: z.optional(z.union([z.literal(0), z.literal(1), z.literal(2)])),
+});
+
+type RouteEntry = z.infer<typeof route>;
+
+/** What the file says. */
+export interface RoutesFile {
+  readonly policy: EgressPolicy;
+  readonly logLevel: 0 | 1 | 2 | undefined;
+}
+
+/** Parses the file. Throws UsageError that names every place at fault. */
+export function parseRoutesFile(content: string, path: string): RoutesFile {
+  const result = file.safeParse(parseContent(content, path));
+  if (!result.success) {
+    const places = result.error.issues
+      .slice(0, 5)
+      .map((it) => `${it.path.join(".") || "top level"}: ${it.message}`);
+    throw unusable(path, places.join("; "));
+  }
+  const { routes, resolve = {}, log } = result.data;
+  return {
+    policy: {
+      routes: routes.map((entry, index) => toRoute(entry, `routes[${index}]`, path)),
+      resolve: Object.fromEntries(
+        Object.entries(resolve).map(([name, to]) => [name, toResolution(to, path)]),
+      ),
+    },
+    logLevel: log,
+  };
+}
+
+function parseContent(content: string, path: string): unknown {
+  try {
+    return parseJson(content);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw unusable(path, "it is not JSON; of YAML only its JSON form is read");
+  }
+}
+
+function toRoute(entry: RouteEntry, rule: string, path: string): Route {
+  const { host, port } = toHost(entry.host, `${path}: ${rule}.host`);
+  const { paths = [], methods = [], token } = entry;
+  const isNarrow = paths.length > 0 || methods.length > 0;
+  const match = {
+    paths: paths.map((value) => ({ kind: "prefix", value }) as const),
+    methods: methods.map((it) => it.toUpperCase()),
+    headers: [],
+  };
+  return {
+    rule,
+    host,
+    port,
+    matches: isNarrow ? [match] : [],
+    auth:
+      token === undefined
+        ? undefined
+        : {
+            carrier: toCarrier(entry.carrier ?? "bearer", `${path}: ${rule}.carrier`),
+            slot: token,
+            placeholder: entry.placeholder ?? `bot-bottle-placeholder-${token}`,
+            requirePlaceholder: false,
+          },
+    outboundOnMatch: entry.on_match ?? "block",
+    scansOutbound: entry.scan ?? true,
+    allowsGitFetch: entry.git_fetch ?? false,
+  };
+}
+
+function toHost(given: string, where: string): { host: string; port: number | undefined } {
+  const isWildcard = given.startsWith("*.");
+  const parsed = parseAuthority(isWildcard ? given.slice(2) : given, "https");
+  if (!parsed.ok) throw unusable(where, "a host name, with a port or without, is expected");
+  const { authority } = parsed;
+  const host = isWildcard ? `*.${authority.host}` : authority.host;
+  const refused = refuseHostPattern(host);
+  if (refused !== undefined) throw unusable(where, refused);
+  return { host, port: /:[0-9]+$/.test(given) ? authority.port : undefined };
+}
+
+function toCarrier(given: string, where: string): CredentialCarrier {
+  const [, kind = "", name = ""] =
+    /^(bearer|token|basic|header|query)(?::(.+))?$/.exec(given) ?? [];
+  if ((kind === "bearer" || kind === "token") && name === "") return { kind };
+  if (kind === "basic" && name !== "") return { kind, username: name };
+  if ((kind === "header" || kind === "query") && name !== "") return { kind, name };
+  throw unusable(where, "bearer, token, basic:USER, header:NAME or query:NAME is expected");
+}
+
+function toResolution(given: string, path: string): Resolution {
+  const [, address = "", port] =
+    /^([0-9.]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?$/.exec(given) ?? [];
+  if (address === "") throw unusable(path, `resolve: "${given}" is no address`);
+  return {
+    address: address.replace(/^\[|\]$/g, ""),
+    port: port === undefined ? undefined : Number(port),
+  };
+}
+
+function unusable(where: string, why: string): UsageError {
+  return new UsageError("usage.invalid", `${where} cannot be used: ${why}`, {
+    hint: "see docs/bundle.md",
+  });
+}

@@ -1,0 +1,145 @@
+/**
+ * Makes sure that an image exists: one look at the engine where nothing changed, a build where something did. Whatever is
+ * returned carries the key of exactly the content that was read.
+ */
+import type { ImagePlan } from "../backends/contract.ts";
+import { LaunchError, messageOf } from "../base/errors.ts";
+import type { HostPath } from "../base/ids.ts";
+import { ignore } from "../base/log.ts";
+import type { Engine } from "../engine/contract.ts";
+import { openContext, readContext } from "./context.ts";
+import type { BuildPlan, ContextEntry, ImagePorts, ResolvedImage } from "./contract.ts";
+import { imageKey } from "./image-key.ts";
+import { findPackageRoot } from "./package-root.ts";
+import { parseBuildSettings, resolveBuild, resolveBundleBuild } from "./resolve-build.ts";
+
+/** Label of the content key. */
+const KEY_LABEL = "bot-bottle.image-key";
+/** Label of what the image is a build of. */
+export const FAMILY_LABEL = "bot-bottle.image-family";
+/** Builds of one family that are kept: of a few checkouts or homes that take turns. */
+const KEPT_BUILDS = 4;
+/** What the first stages of our Dockerfiles are labelled as; the engine keeps them without a name. */
+const STAGE_FAMILY = "stage";
+/** Enough for two builds at once, none of which may lose its stage. */
+const KEPT_STAGES = 3;
+/** Lines of a step are cut there for people. */
+const MAX_LINE = 160;
+/** What a build prints is coloured, and may be anything. */
+const CONTROLS = /\u001b\[[\d;]*[A-Za-z]|[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+
+/** The guest's image. Throws LaunchError `launch.image`, or HostError where the engine cannot be used. */
+export async function ensureImage(plan: ImagePlan, ports: ImagePorts): Promise<ResolvedImage> {
+  if (plan.kind === "reference") return findImage(plan.reference, "BOT_BOTTLE_IMAGE", ports);
+  const settings = parseBuildSettings(ports.env);
+  return ensureBuilt(resolveBuild(plan, settings, await findPackageRoot()), ports);
+}
+
+/** The bundle's image around the built entry file, or the one that `BOT_BOTTLE_SIDECAR_IMAGE` names. */
+export async function ensureBundleImage(
+  entryPath: HostPath,
+  ports: ImagePorts,
+): Promise<ResolvedImage> {
+  const given = ports.env["BOT_BOTTLE_SIDECAR_IMAGE"] || undefined;
+  if (given !== undefined) return findImage(given, "BOT_BOTTLE_SIDECAR_IMAGE", ports);
+  const settings = parseBuildSettings(ports.env);
+  return ensureBuilt(resolveBundleBuild(entryPath, settings, await findPackageRoot()), ports);
+}
+
+/** Takes away the name that one bottle's image has; the image stays for the next bottle. Other plans own no name. */
+export async function releaseImage(plan: ImagePlan, engine: Engine): Promise<void> {
+  if (plan.kind === "dockerfile") await engine.images.remove(plan.tag);
+}
+
+async function findImage(
+  reference: string,
+  variable: string,
+  { engine, signal }: ImagePorts,
+): Promise<ResolvedImage> {
+  const found = await engine.images.inspect(reference, { signal });
+  if (found !== undefined) return { id: found.Id, reference };
+  throw new LaunchError(
+    "launch.image",
+    `image "${reference}" was not found on the container engine; one that exists is expected`,
+    { hint: `run docker pull ${reference}, or set ${variable} to an image of docker images` },
+  );
+}
+
+/** Finds the build by its key, else makes it. */
+export async function ensureBuilt(build: BuildPlan, ports: ImagePorts): Promise<ResolvedImage> {
+  const { engine, signal } = ports;
+  const entries = await readContext(build, signal);
+  const labels = { [KEY_LABEL]: imageKey(build, entries), [FAMILY_LABEL]: build.family };
+  const [found] = await engine.images.list(labels, { signal });
+  const reference = build.tags[0] ?? "";
+  if (found !== undefined) {
+    const missing = build.tags.filter((tag) => !found.RepoTags.includes(tag));
+    for (const tag of missing) await nameImage(engine, found.Id, tag);
+    return { id: found.Id, reference };
+  }
+  const id = await runBuild({ build, entries, labels }, ports);
+  const later = "older builds are removed at the next build";
+  await ignore(removeOlder(engine, build.family, KEPT_BUILDS - 1), later);
+  await ignore(removeOlder(engine, STAGE_FAMILY, KEPT_STAGES), later);
+  return { id, reference };
+}
+
+async function nameImage(engine: Engine, id: string, reference: string): Promise<void> {
+  const colon = reference.lastIndexOf(":");
+  await engine.images.tag(id, reference.slice(0, colon), reference.slice(colon + 1));
+}
+
+interface Build {
+  readonly build: BuildPlan;
+  readonly entries: readonly ContextEntry[];
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+async function runBuild({ build, entries, labels }: Build, ports: ImagePorts): Promise<string> {
+  const { engine, signal, onProgress } = ports;
+  const reference = build.tags[0] ?? "";
+  let step = "";
+  onProgress(`building image ${reference}`);
+  const onLine = (line: string): void => {
+    if (!line.startsWith("Step ")) return;
+    step = line;
+    onProgress(`${reference}: ${forPeople(line)}`);
+  };
+  try {
+    const { tags, dockerfile, args: buildArgs } = build;
+    return await engine.images.build(
+      { context: openContext(entries), dockerfile, tags, buildArgs, labels, onProgress: onLine },
+      { signal },
+    );
+  } catch (error) {
+    if (!(error instanceof LaunchError) || error.code === "launch.image") throw error;
+    throw failedBuild(build, step, error);
+  }
+}
+
+/** Control characters of a terminal go, and what is too long for a line. */
+function forPeople(line: string): string {
+  return line.replace(CONTROLS, "").slice(0, MAX_LINE);
+}
+
+/** The engine's words with the last lines of output, and what to do about the step that failed. */
+function failedBuild(build: BuildPlan, step: string, cause: LaunchError): LaunchError {
+  const said = String(cause.details["engine"] ?? messageOf(cause)).replace(CONTROLS, "");
+  const hint = / : FROM /.test(step)
+    ? "pull its base image, or set BOT_BOTTLE_BASE_IMAGE to an image with Node that the engine has: scripts/images/make-base.sh makes one without a registry"
+    : `edit ${build.source}; behind a private certificate authority set BOT_BOTTLE_BUILD_CA to its PEM file`;
+  return new LaunchError(
+    "launch.image",
+    `image "${build.tags[0]}" could not be built: the container engine says "${said}"`,
+    { cause, hint, details: { ...cause.details, step, dockerfile: build.source } },
+  );
+}
+
+/** Removes builds of one family that nobody names any more, but for the newest few. One in use stays. */
+async function removeOlder(engine: Engine, family: string, kept: number): Promise<void> {
+  const all = await engine.images.list({ [FAMILY_LABEL]: family });
+  const nameless = all
+    .filter((image) => image.RepoTags.every((tag) => tag === "<none>:<none>"))
+    .sort((a, b) => b.Created - a.Created);
+  for (const image of nameless.slice(kept)) await engine.images.remove(image.Id);
+}

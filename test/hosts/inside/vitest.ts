@@ -1,0 +1,186 @@
+// Stands in for vitest's runner inside of the emulated host, where starting the real one takes too long: the same suites,
+// the same `expect`, one test after another. Each result is one line of JSON in the file named by SUITE_RESULTS.
+import { appendFileSync } from "node:fs";
+// The bundler leads this import, alone, to the real vitest.
+import { expect } from "vitest";
+
+export { expect };
+
+type Body = () => unknown;
+
+interface Suite {
+  readonly names: readonly string[];
+  readonly before: Body[];
+  readonly after: Body[];
+  readonly beforeEach: Body[];
+  readonly afterEach: Body[];
+}
+
+interface Case {
+  readonly name: string;
+  readonly suites: readonly Suite[];
+  readonly body: Body;
+}
+
+/** One line of the results. */
+export interface CaseResult {
+  readonly names: readonly string[];
+  readonly ms: number;
+  /** Absent where it passed. */
+  readonly failure?: string;
+}
+
+const DEFAULT_TIMEOUT_MS = 180_000;
+const cases: Case[] = [];
+let around: readonly Suite[] = [newSuite([])];
+let finishing: Body[] = [];
+const settings = {
+  results: process.env["SUITE_RESULTS"] ?? "/dev/stdout",
+  part: Number(process.env["SUITE_PART"] ?? 1),
+  parts: Number(process.env["SUITE_PARTS"] ?? 1),
+  timeoutMs: Number(process.env["SUITE_TIMEOUT_MS"] ?? DEFAULT_TIMEOUT_MS),
+  only: process.env["SUITE_ONLY"] ?? "",
+};
+
+function newSuite(names: readonly string[]): Suite {
+  return { names, before: [], after: [], beforeEach: [], afterEach: [] };
+}
+
+function innermost(): Suite {
+  const suite = around.at(-1);
+  if (suite === undefined) throw new Error("no suite is open");
+  return suite;
+}
+
+export function describe(name: string, ...rest: readonly unknown[]): void {
+  const outer = around;
+  around = [...outer, newSuite([...innermost().names, name])];
+  bodyOf(rest)();
+  around = outer;
+}
+
+export function it(name: string, ...rest: readonly unknown[]): void {
+  cases.push({ name, suites: around, body: bodyOf(rest) });
+}
+
+export const test = it;
+
+function bodyOf(rest: readonly unknown[]): Body {
+  const body = rest.find((it) => typeof it === "function");
+  if (body === undefined) throw new Error("a suite or test has no body");
+  return body as Body;
+}
+
+export function beforeAll(body: Body): void {
+  innermost().before.push(body);
+}
+export function afterAll(body: Body): void {
+  innermost().after.push(body);
+}
+export function beforeEach(body: Body): void {
+  innermost().beforeEach.push(body);
+}
+export function afterEach(body: Body): void {
+  innermost().afterEach.push(body);
+}
+export function onTestFinished(body: Body): void {
+  finishing.push(body);
+}
+
+/** What the suites use of vitest's `vi`. */
+export const vi = {
+  async waitFor<T>(
+    body: () => T | Promise<T>,
+    options: number | { timeout?: number } = {},
+  ): Promise<T> {
+    const timeout = typeof options === "number" ? options : (options.timeout ?? 1000);
+    const end = performance.now() + timeout;
+    for (;;) {
+      try {
+        return await body();
+      } catch (error) {
+        if (performance.now() > end) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  },
+};
+
+async function runCase({ name, suites, body }: Case): Promise<void> {
+  const from = performance.now();
+  const failures: string[] = [];
+  const attempt = async (step: Body): Promise<void> => {
+    try {
+      await within(step);
+    } catch (error) {
+      failures.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    }
+  };
+  finishing = [];
+  for (const step of suites.flatMap((it) => it.beforeEach)) await attempt(step);
+  if (failures.length === 0) await attempt(body);
+  for (const step of [...suites].reverse().flatMap((it) => it.afterEach)) await attempt(step);
+  for (const step of [...finishing].reverse()) await attempt(step);
+  const names = [...(suites.at(-1)?.names ?? []), name];
+  tell(names, performance.now() - from, failures);
+}
+
+function tell(names: readonly string[], ms: number, failures: readonly string[]): void {
+  const result: CaseResult = {
+    ...{ names, ms: Math.round(ms) },
+    ...(failures.length === 0 ? {} : { failure: failures.join("\n\n") }),
+  };
+  appendFileSync(settings.results, `${JSON.stringify(result)}\n`);
+}
+
+async function within(step: Body): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const late = new Error(`not over after ${settings.timeoutMs} ms`);
+  const timer = setTimeout(() => reject(late), settings.timeoutMs);
+  try {
+    await Promise.race([step(), promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Suites whose hooks have run, outermost first. */
+const opened: Suite[] = [];
+
+async function closeBeyond(suites: readonly Suite[]): Promise<void> {
+  while (opened.some((it) => !suites.includes(it))) {
+    for (const step of opened.pop()?.after ?? []) await within(step);
+  }
+}
+
+async function enter(suites: readonly Suite[]): Promise<void> {
+  await closeBeyond(suites);
+  for (const suite of suites.slice(opened.length)) {
+    opened.push(suite);
+    for (const step of suite.before) await within(step);
+  }
+}
+
+async function runAll(): Promise<void> {
+  const fullName = (it: Case): string => [...(it.suites.at(-1)?.names ?? []), it.name].join(" ");
+  const chosen = cases
+    .filter((_, at) => at % settings.parts === settings.part - 1)
+    .filter((it) => fullName(it).includes(settings.only));
+  for (const one of chosen) {
+    try {
+      await enter(one.suites);
+      await runCase(one);
+    } catch (error) {
+      tell([fullName(one)], 0, [`its suite could not be opened: ${String(error)}`]);
+    }
+  }
+  await closeBeyond([]);
+}
+
+process.on("unhandledRejection", (error) =>
+  tell(["no promise is left rejected"], 0, [String(error)]),
+);
+// The suites are declared by the modules that import this one, which are evaluated by then.
+setImmediate(() => {
+  void runAll().then(() => process.exit(0));
+});

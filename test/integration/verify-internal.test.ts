@@ -1,0 +1,75 @@
+// What a guest on a network with its bundle is refused for: each way out, one at a time.
+import { describe, expect, it } from "vitest";
+import type { Guest, NetworkPlan, ProbeTarget } from "../../src/backends/contract.ts";
+import { verifyInternal } from "../../src/bottle/verify-internal.ts";
+
+const network: NetworkPlan = {
+  name: "bot-bottle-net-x",
+  subnet: "192.168.40.0/24",
+  gateway: "192.168.40.1",
+  bundleAddress: "192.168.40.2",
+};
+
+type Answers = (target: ProbeTarget) => string | undefined;
+
+/** A guest that answers as told, and otherwise as an isolated one. */
+const verify = (answers: Answers = () => undefined): Promise<void> => {
+  const probe: Guest["probe"] = (target) =>
+    Promise.resolve(
+      answers(target) ??
+        {
+          interfaces: "eth0,lo",
+          dns: "timeout",
+          broadcast: "sent",
+          tcp: "unreachable",
+          door: "refused",
+        }[target.type],
+    );
+  return verifyInternal(network, { probe });
+};
+
+const isTo = (target: ProbeTarget, host: string): boolean =>
+  target.type === "tcp" && target.host === host;
+
+describe("a guest that shares a network with its bundle", () => {
+  it("is let through when nothing answers", async () => {
+    await expect(verify()).resolves.toBeUndefined();
+    await expect(verify((it) => (isTo(it, "192.0.2.1") ? "timeout" : undefined))).resolves.toBe(
+      undefined,
+    );
+  });
+
+  it.each<[string, Answers, RegExp]>([
+    ["a second interface", (it) => (it.type === "interfaces" ? "eth0,eth1,lo" : undefined), /eth1/],
+    ["no interface of the network", (it) => (it.type === "interfaces" ? "lo" : undefined), /lo$/],
+    [
+      "the host at the gateway",
+      (it) => (isTo(it, "192.168.40.1") ? "connected" : undefined),
+      /40\.1:/,
+    ],
+    [
+      "another port of the bundle",
+      (it) => (it.type === "tcp" && it.port === 8888 ? "connected" : undefined),
+      /40\.2:8888/,
+    ],
+    ["the world", (it) => (isTo(it, "192.0.2.1") ? "connected" : undefined), /192\.0\.2\.1/],
+    [
+      "the metadata service",
+      (it) => (isTo(it, "169.254.169.254") ? "connected" : undefined),
+      /169\.254/,
+    ],
+    [
+      "IPv6 that only does not answer",
+      (it) => (isTo(it, "fe80::1%eth0") ? "timeout" : undefined),
+      /fe80/,
+    ],
+    [
+      "a resolver that knows names of the world",
+      (it) => (it.type === "dns" ? "answered" : undefined),
+      /resolver/,
+    ],
+    ["an answer that is none", (it) => (it.type === "tcp" ? "perhaps" : undefined), /perhaps/],
+  ])("is refused with %s", (_what, answers, reason) =>
+    expect(verify(answers)).rejects.toThrow(reason),
+  );
+});

@@ -1,0 +1,159 @@
+// Tests in the emulated host: each on a fresh copy of it, within a hard deadline, and once more (told in the summary) where
+// the host itself failed. A test that fails is never tried again.
+import { appendFileSync, existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { describe, it } from "vitest";
+import { builtins } from "../../scripts/build/builtins.ts";
+import type { Counts } from "../../scripts/test-reporter.ts";
+import type { CaseResult } from "../hosts/inside/vitest.ts";
+import type { SmolvmVersion } from "../hosts/recipe.ts";
+import type { requires } from "./requires.ts";
+import { HostHungError, INSIDE, type MachineHost, openMachineHost } from "./smolvm-host.ts";
+
+const REPOSITORY = join(import.meta.dirname, "../..");
+
+interface RunOptions {
+  readonly version?: SmolvmVersion;
+  /** For people, in the summary. */
+  readonly what: string;
+  readonly deadlineMs: number;
+}
+
+/** Runs the body with a fresh host. */
+export async function withMachineHost<T>(
+  options: RunOptions,
+  body: (host: MachineHost) => Promise<T>,
+): Promise<T> {
+  try {
+    return await attempt(options, body);
+  } catch (error) {
+    if (!(error instanceof HostHungError)) throw error;
+    countRetry(`${options.what}: ${error.message}`);
+    return attempt(options, body);
+  }
+}
+
+async function attempt<T>(
+  { version, deadlineMs }: RunOptions,
+  body: (host: MachineHost) => Promise<T>,
+): Promise<T> {
+  await using host = await openMachineHost(version === undefined ? {} : { version });
+  const late = Promise.withResolvers<never>();
+  const hung = new HostHungError(`not over after ${deadlineMs} ms`);
+  const timer = setTimeout(() => late.reject(hung), deadlineMs);
+  try {
+    return await Promise.race([body(host), late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function countRetry(what: string): void {
+  const counts: Counts = { passed: 0, failed: 0, skips: [], retried: [what] };
+  const file = process.env["TEST_COUNTS"];
+  if (file) appendFileSync(file, `${JSON.stringify(counts)}\n`);
+  else console.error(`retried: ${what}`);
+}
+
+export interface SuiteOptions extends RunOptions {
+  /** A module of test/machines/inside that declares suites as vitest's do. */
+  readonly entry: string;
+  /** This part of how many; tests are dealt out one by one. */
+  readonly part?: readonly [number, number];
+  readonly testTimeoutMs?: number;
+}
+
+/** Where the package lies in the host, on its own disk. */
+export const INSTALLED = "/opt/bot-bottle";
+
+/** Runs a suite inside of the host and declares one test here for each there, with its outcome. */
+export async function declareSuite(
+  options: SuiteOptions,
+  needs: ReturnType<typeof requires>,
+): Promise<void> {
+  if (needs.skip) {
+    it(options.what, needs, () => undefined);
+    return;
+  }
+  const from = performance.now();
+  const results = await withMachineHost(options, (host) => runSuite(host, options));
+  const seconds = ((performance.now() - from) / 1000).toFixed(0);
+  describe(`${options.what} (${seconds} s)`, () => {
+    for (const { names, ms, failure } of results) {
+      it(`${names.join(" > ")} (${ms} ms)`, () => {
+        if (failure !== undefined) throw new Error(failure);
+      });
+    }
+  });
+}
+
+async function runSuite(host: MachineHost, options: SuiteOptions): Promise<readonly CaseResult[]> {
+  const { entry, part = [1, 1], testTimeoutMs, deadlineMs } = options;
+  await bundleSuite(entry, join(host.share, "suite.mjs"));
+  await install(host);
+  const results = join(host.share, "results.jsonl");
+  const ended = await host.exec(["node", `${INSTALLED}/dist/suite.mjs`], {
+    timeoutMs: deadlineMs,
+    env: {
+      BOT_BOTTLE_IMAGE: INSIDE.image,
+      BOT_BOTTLE_SMOLVM: host.smolvm,
+      SUITE_RESULTS: `${INSIDE.io}/results.jsonl`,
+      SUITE_PART: String(part[0]),
+      SUITE_PARTS: String(part[1]),
+      ...(testTimeoutMs === undefined ? {} : { SUITE_TIMEOUT_MS: String(testTimeoutMs) }),
+    },
+  });
+  const lines = existsSync(results)
+    ? readFileSync(results, "utf8").split("\n").filter(Boolean)
+    : [];
+  const told = lines.map((line) => JSON.parse(line) as CaseResult);
+  if (ended.status === 124) throw new HostHungError(`after ${told.length} tests`);
+  if (ended.status === 0 && told.length > 0) return told;
+  const failure = `the suite ended with ${ended.status}:\n${ended.stdout}${ended.stderr}`;
+  return [...told, { names: ["the suite runs to its end"], ms: 0, failure }];
+}
+
+/** Puts the built package onto the host's own disk, and the suite, if there is one, beside its files. */
+export async function install(host: MachineHost): Promise<void> {
+  const { checkout, io } = INSIDE;
+  const parts = ["dist", "examples", "images", "package.json"].filter((it) =>
+    existsSync(join(REPOSITORY, it)),
+  );
+  const script = [
+    `mkdir -p ${INSTALLED} && cd ${checkout}`,
+    `tar -c --exclude=dist/types --exclude=node_modules ${parts.join(" ")} | tar -x -C ${INSTALLED}`,
+    `if [ -e ${io}/suite.mjs ]; then cp ${io}/suite.mjs ${INSTALLED}/dist/; fi`,
+  ].join("\n");
+  const { status, stderr } = await host.exec(["sh", "-ec", script]);
+  if (status !== 0) throw new Error(`the package could not be put into the host: ${stderr}`);
+}
+
+/** One file with the suite, our sources and vitest's `expect`; its runner is our own. */
+async function bundleSuite(entry: string, outfile: string): Promise<void> {
+  const runner = join(REPOSITORY, "test/hosts/inside/vitest.ts");
+  await build({
+    entryPoints: [join(REPOSITORY, "test/machines/inside", entry)],
+    outfile,
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node24",
+    minifyWhitespace: true,
+    logLevel: "warning",
+    banner: {
+      js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url); const __builtin=globalThis.process.getBuiltinModule;',
+    },
+    plugins: [
+      builtins,
+      {
+        name: "runner",
+        setup: (it) => {
+          it.onResolve({ filter: /^vitest$/ }, ({ importer }) =>
+            importer === runner ? undefined : { path: runner },
+          );
+        },
+      },
+    ],
+  });
+}
