@@ -18,7 +18,18 @@ const EXEC_GOAL = 1.2;
 const CALLS_PER_ROUND = 10;
 const SETTLE_MS = 2_000;
 
-type Attachment = "sockets" | "internal";
+interface Kind {
+  readonly attachment: "sockets" | "internal";
+  readonly runtime: string;
+}
+
+const KINDS: readonly Kind[] = [
+  { attachment: "sockets", runtime: "runc" },
+  { attachment: "sockets", runtime: "runsc" },
+  { attachment: "internal", runtime: "runc" },
+];
+const SOCKETS = "attachment: sockets\nruntime: runc";
+
 type Times = Record<
   "create and start" | "guest-init" | "bottle" | "of it: the guest" | "of it: the bundle" | "close",
   number[]
@@ -28,15 +39,19 @@ type Times = Record<
 export async function benchDocker(rounds: number): Promise<string> {
   using engine = await openEngine(process.env);
   const sections = ["## Docker\n"];
-  for (const attachment of ["sockets", "internal"] as const)
-    sections.push(await benchStart(engine, attachment, rounds));
+  const { Runtimes } = await engine.info();
+  for (const kind of KINDS) {
+    if (Runtimes[kind.runtime] === undefined) sections.push(`${kind.runtime} is not there.\n`);
+    else sections.push(await benchStart(engine, kind, rounds));
+  }
   sections.push(await benchExec(engine, rounds));
   sections.push(await benchMemory(engine));
   return sections.join("\n");
 }
 
-async function benchStart(engine: Engine, attachment: Attachment, rounds: number): Promise<string> {
-  const world = makeWorld(`attachment: ${attachment}`);
+async function benchStart(engine: Engine, kind: Kind, rounds: number): Promise<string> {
+  const { attachment, runtime } = kind;
+  const world = makeWorld(`attachment: ${attachment}\nruntime: ${runtime}`);
   const image = await benchImage(engine);
   const times: Times = {
     ...{ "create and start": [], "guest-init": [], bottle: [] },
@@ -44,13 +59,13 @@ async function benchStart(engine: Engine, attachment: Attachment, rounds: number
   };
   for (let round = -1; round < rounds; round += 1) {
     const kept = round < 0 ? emptyTimes() : times;
-    await sampleBare(engine, { image, attachment, times: kept });
+    await sampleBare(engine, { image, ...kind, times: kept });
     await sampleBottle(world, kept);
   }
   const bare = times["create and start"].map((ms, at) => ms + (times["guest-init"][at] ?? 0));
   const ratio = times.bottle.map((ms, at) => ms / (bare[at] ?? Number.NaN));
   return [
-    `### Start to agent ready, attachment ${attachment}\n`,
+    `### Start to agent ready, attachment ${attachment}, ${runtime}\n`,
     table(
       ["step", "ms"],
       Object.entries(times).map(([name, values]) => [name, cell(values)]),
@@ -90,19 +105,22 @@ function bareBody(image: string, argv: readonly string[], host: HostConfigBody):
   };
 }
 
-interface BareInput {
+interface BareInput extends Kind {
   readonly image: string;
-  readonly attachment: Attachment;
   readonly times: Times;
 }
 
 /** Network where there is one, container, start; then guest-init's own start in such a container. */
-async function sampleBare(engine: Engine, { image, attachment, times }: BareInput): Promise<void> {
+async function sampleBare(
+  engine: Engine,
+  { image, attachment, runtime, times }: BareInput,
+): Promise<void> {
   const name = `bot-bottle-bench-${process.pid}`;
   const init = `${ROOT}/dist/guest-init.js`;
   const target = "/opt/guest-init.js";
   const body = bareBody(image, ["node", target, "-"], {
     NetworkMode: attachment === "sockets" ? "none" : name,
+    Runtime: runtime,
     Mounts: [{ Type: "bind", Source: init, Target: target, ReadOnly: true }],
   });
   try {
@@ -148,11 +166,11 @@ async function sampleBottle(world: World, times: Times): Promise<void> {
 const OPTIONS: Partial<StartOptions> = { backend: "docker" };
 
 async function benchExec(engine: Engine, rounds: number): Promise<string> {
-  const world = makeWorld("attachment: sockets");
+  const world = makeWorld(SOCKETS);
   await using bottle = await openBottle(await planBench(world, OPTIONS), { env: process.env });
   const name = `bot-bottle-bench-${process.pid}`;
   const image = await benchImage(engine);
-  const body = bareBody(image, ["sleep", "600"], { NetworkMode: "none" });
+  const body = bareBody(image, ["sleep", "600"], { NetworkMode: "none", Runtime: "runc" });
   try {
     await engine.containers.create(name, body);
     await engine.containers.start(name);
@@ -199,14 +217,14 @@ async function runBare(engine: Engine, container: string): Promise<void> {
 
 /** Memory of all processes in a container, from the outside. */
 async function benchMemory(engine: Engine): Promise<string> {
-  const world = makeWorld("attachment: sockets");
+  const world = makeWorld(SOCKETS);
   await using bottle = await openBottle(await planBench(world, OPTIONS), { env: process.env });
   const name = `bot-bottle-bench-${process.pid}`;
   const image = await benchImage(engine);
   try {
     await engine.containers.create(
       name,
-      bareBody(image, ["sleep", "600"], { NetworkMode: "none" }),
+      bareBody(image, ["sleep", "600"], { NetworkMode: "none", Runtime: "runc" }),
     );
     await engine.containers.start(name);
     await sleep(SETTLE_MS);
