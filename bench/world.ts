@@ -17,8 +17,8 @@ export interface World {
   start(program: readonly string[], options?: readonly string[]): readonly string[];
 }
 
-/** Makes the home. Throws when dist/ is not built. */
-export function makeWorld(): World {
+/** Makes the home; `more` is added to the bottle file. Throws when dist/ is not built. */
+export function makeWorld(more = ""): World {
   if (!existsSync(CLI)) throw new Error("dist/cli.js is missing: run node scripts/build.ts");
   const root = mkdtempSync(join(tmpdir(), "bot-bottle-bench-"));
   process.on("exit", () => rmSync(root, { recursive: true, force: true, maxRetries: 3 }));
@@ -29,7 +29,7 @@ export function makeWorld(): World {
   }
   writeFileSync(
     join(home, "bottles/bench.md"),
-    `---\nagent_provider: { template: command, settings: { argv: ["true"] } }\negress:\n  routes:\n    - host: ${ROUTE}\n---\n`,
+    `---\nagent_provider: { template: command, settings: { argv: ["true"] } }\negress:\n  routes:\n    - host: ${ROUTE}\n${more}\n---\n`,
   );
   writeFileSync(join(home, "agents/bench.md"), "---\nbottle: bench\n---\n");
   const prefix = [process.execPath, CLI, "start", "bench", "--headless"];

@@ -17,7 +17,7 @@ import { type BottlePaths, bottlePaths } from "../base/paths.ts";
 import { planBundle } from "../bundle/plan-bundle.ts";
 import type { Manifest } from "../manifest/types.ts";
 import type { EgressConfig } from "../policy/egress.ts";
-import type { Provider, ProviderPlan } from "../providers/provider.ts";
+import type { Provider, ProviderPlan, ProvisionedFile } from "../providers/provider.ts";
 import { PROVIDER_NAMES, providerNamed } from "../providers/registry.ts";
 import { guestEtc } from "../provision/etc.ts";
 import { gitConfigFile } from "../provision/git-identity.ts";
@@ -58,7 +58,6 @@ export function resolvePlan(manifest: Manifest, facts: Facts, options: StartOpti
   });
   const doors = resolveDoors();
   const env = agentEnvironment({ manifest, facts, id, doors, routes, provider: described });
-  const git = gitConfigFile(GUEST_HOME, { bottle: bottle.gitUser, agent: agent.gitUser });
   return {
     version: PLAN_VERSION,
     id,
@@ -81,11 +80,7 @@ export function resolvePlan(manifest: Manifest, facts: Facts, options: StartOpti
     workspace: options.copyCwd
       ? { hostSource: facts.userCwd, hostCopy: paths.workspace, guestPath: GUEST_WORKSPACE }
       : undefined,
-    files: [
-      ...described.files,
-      { path: GUEST_PROMPT, mode: 0o600, content: agent.prompt },
-      ...(git === undefined ? [] : [git]),
-    ],
+    files: resolveFiles(manifest, described),
     skills: resolveSkills(manifest, facts, provider),
     etc: guestEtc({ hostname: id, doors, doorAddress: doorAddressOf(attachment, network) }),
     upstreamCaFiles: bottle.egress.upstreamCa,
@@ -100,6 +95,16 @@ export function resolvePlan(manifest: Manifest, facts: Facts, options: StartOpti
     notes: resolveNotes(manifest, backend),
     warnings: resolveWarnings(manifest, backend),
   };
+}
+
+/** What is put into the guest's home. */
+function resolveFiles(
+  { agent, bottle }: Manifest,
+  { files }: ProviderPlan,
+): readonly ProvisionedFile[] {
+  const git = gitConfigFile(GUEST_HOME, { bottle: bottle.gitUser, agent: agent.gitUser });
+  const prompt = { path: GUEST_PROMPT, mode: 0o600, content: agent.prompt };
+  return [...files, prompt, ...(git === undefined ? [] : [git])];
 }
 
 interface GrantInput {

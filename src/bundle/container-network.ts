@@ -46,10 +46,26 @@ export async function ensureNetwork(
       // The name is taken, or the subnet: both may be by another process that makes this very network.
       const status = engineStatus(error);
       const isRace = status === CONFLICT || status === FORBIDDEN;
-      if (!isRace || attempt >= RACE_ATTEMPTS) throw error;
+      if (!isRace || attempt >= RACE_ATTEMPTS) throw asOverlap(error, body);
       await clock.sleep(RACE_PAUSE_MS);
     }
   }
+}
+
+/** Somebody made a network of this subnet after the plan was made: the plan's next one may be free. */
+function asOverlap(error: unknown, { Name, IPAM }: NetworkBody): unknown {
+  const [config] = IPAM?.Config ?? [];
+  if (config === undefined || engineStatus(error) !== FORBIDDEN || !/overlap/i.test(messageOf(error)))
+    return error;
+  return new LaunchError(
+    "launch.no-subnet",
+    `network ${Name} cannot have ${config.Subnet}: the engine says that it overlaps another one`,
+    {
+      cause: error,
+      hint: "remove networks that nobody uses: docker network prune",
+      details: { subnet: config.Subnet },
+    },
+  );
 }
 
 function checkNetwork(found: NetworkInspect, wanted: NetworkBody): string {

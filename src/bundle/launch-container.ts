@@ -5,13 +5,14 @@
 import { closeSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import type { AttachmentValues, NetworkPlan } from "../backends/contract.ts";
-import { BugError, HostError } from "../base/errors.ts";
+import { BugError } from "../base/errors.ts";
 import { ignore } from "../base/log.ts";
 import type { Engine, NetworkBody } from "../engine/contract.ts";
 import { openEngine } from "../engine/engine.ts";
 import { ensureBundleImage } from "../images/ensure-image.ts";
 import { formatDoor } from "../protocol/door.ts";
 import { startBundleContainer } from "./bundle-container.ts";
+import type { BundleCarrier } from "./bundle-link.ts";
 import {
   type EnsuredNetwork,
   ensureNetwork,
@@ -27,6 +28,7 @@ import type {
 } from "./contract.ts";
 import { copyHostRoots } from "./host-roots.ts";
 import { ensureAuditFile } from "./log-file.ts";
+import { PublishedDoors } from "./published-doors.ts";
 import {
   bundleNames,
   CONTAINER_PATHS,
@@ -60,38 +62,38 @@ async function launchOn(
 ): Promise<BundleHandle> {
   const { network } = plan;
   if (network === undefined) throw new BugError("a bundle in a container needs a network");
-  if (plan.publish !== "none") {
-    throw new HostError(
-      "host.backend-unavailable",
-      "doors on an alias of the host's loopback are not published by this version",
-      { hint: "write attachment: sockets into the bottle file" },
-    );
-  }
   const facts = await lookAround(engine, plan, context);
   await context.onResources({ processes: [], objects: objectsOf(plan, network) });
   const networks = await openNetworks(engine, plan, { network, context });
   const [own] = networks.ensured;
-  const isPublished = facts.publishOn !== undefined;
+  const published =
+    plan.publish === "none"
+      ? undefined
+      : new PublishedDoors({ engine, plan, network, facts, context });
+  const startJoined = (): Promise<BundleCarrier> =>
+    startBundleContainer({
+      engine,
+      plan,
+      name: bundleNames(plan.id).container,
+      body: renderContainer(plan, network, facts),
+      join: { network: own.id, address: network.bundleAddress },
+      context,
+    });
   try {
     return await superviseBundle({
       plan,
       context,
-      start: () =>
-        startBundleContainer({
-          engine,
-          plan,
-          name: bundleNames(plan.id).container,
-          body: renderContainer(plan, network, facts),
-          join: isPublished ? undefined : { network: own.id, address: network.bundleAddress },
-          context,
-        }),
+      start: () => published?.start() ?? startJoined(),
       clear: () => networks.remove(),
       release: () => engine[Symbol.dispose](),
       places: {
         auditFile: CONTAINER_PATHS.audit,
         doorOf: (daemon) => doorOf(daemon, network),
       },
-      attachment: attachmentOf(plan, network),
+      // Where doors are published is known after the first start.
+      get attachment() {
+        return published?.attachment ?? attachmentOf(plan, network);
+      },
     });
   } catch (error) {
     await ignore(networks.removeNew(), "the launch's error counts", context.ports.log);

@@ -36,8 +36,15 @@ export interface ContainerFacts {
   readonly hasDecisions: boolean;
   /** Roots that upstreams are verified against; undefined: the image's. */
   readonly rootsFile: string | undefined;
-  /** Address of the host's loopback on which doors are published; undefined: they are not. */
-  readonly publishOn: string | undefined;
+  /** Where on the host's loopback doors are published; undefined: they are not. */
+  readonly publishOn: PublishedOn | undefined;
+}
+
+/** An address of the host's loopback that is this bottle's alone. */
+export interface PublishedOn {
+  readonly address: string;
+  /** The host's port for each of the container's; where there is none the engine chooses. */
+  readonly ports?: Readonly<Record<number, number>>;
 }
 
 /** Names of a bottle's bundle on its engine. */
@@ -129,16 +136,24 @@ function mountsOf(plan: BundlePlan, facts: ContainerFacts): readonly MountBody[]
 }
 
 function exposed(plan: BundlePlan): NonNullable<ContainerBody["ExposedPorts"]> {
-  return Object.fromEntries(plan.daemons.map((daemon) => [`${portOf(daemon)}/tcp`, {}]));
+  return Object.fromEntries(doorPorts(plan).map((port) => [`${port}/tcp`, {}]));
 }
 
 function bindings(
   plan: BundlePlan,
-  address: string,
+  { address, ports }: PublishedOn,
 ): Readonly<Record<string, readonly PortBindingBody[]>> {
   return Object.fromEntries(
-    plan.daemons.map((daemon) => [`${portOf(daemon)}/tcp`, [{ HostIp: address, HostPort: "" }]]),
+    doorPorts(plan).map((port) => [
+      `${port}/tcp`,
+      [{ HostIp: address, HostPort: String(ports?.[port] ?? "") }],
+    ]),
   );
+}
+
+/** Ports that the guest speaks to; what daemons say to each other is nobody else's. */
+export function doorPorts(plan: BundlePlan): readonly number[] {
+  return plan.daemons.filter(({ name }) => name !== "pipelock").map(portOf);
 }
 
 function labelsOf(id: BottleId, role: string): Readonly<Record<string, string>> {

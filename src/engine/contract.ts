@@ -269,7 +269,7 @@ export interface Images {
   load(archive: Readable, options?: CallOptions): Promise<readonly string[]>;
   save(references: readonly string[], options?: CallOptions): Promise<Readable>;
   /** Makes an image of a root tree; returns its id. */
-  import(request: ImportRequest, options?: CallOptions): Promise<string>;
+  importTree(request: ImportRequest, options?: CallOptions): Promise<string>;
 }
 
 /** One engine. Its connections are kept alive while it is open and hold no process back. */

@@ -59,13 +59,17 @@ function hintFor(code: string | undefined, endpoint: EngineEndpoint): string {
 
 /** The `message` of an error body; engines and proxies before them also answer plain text. */
 function engineMessage(body: string): string {
-  let said = body.trim();
-  try {
-    const value = parseJson(said);
-    if (typeof value === "object" && value !== null && "message" in value)
-      said = String(value.message);
-  } catch {
-    // Plain text is what it is.
-  }
+  const text = body.trim();
+  const said = messageIn(text) ?? text;
   return said === "" ? "no reason given" : said.slice(0, MAX_MESSAGE);
+}
+
+function messageIn(text: string): string | undefined {
+  try {
+    const value = parseJson(text);
+    if (typeof value !== "object" || value === null || !("message" in value)) return undefined;
+    return String(value.message);
+  } catch {
+    return undefined;
+  }
 }

@@ -50,7 +50,7 @@ export function openImages(transport: Transport): Images {
     },
     build: (request, options) => build(transport, request, options),
     ...openArchives(transport),
-    import: (request, options) => importTree(transport, request, options),
+    importTree: (request, options) => importTree(transport, request, options),
   };
 }
 

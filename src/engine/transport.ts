@@ -240,7 +240,7 @@ export function part(name: string): string {
 function cancellable(response: Readable, signal: AbortSignal | undefined): Readable {
   if (signal === undefined) return response;
   const cancel = (): void => {
-    const { reason }: { reason: unknown } = signal;
+    const reason: unknown = signal.reason;
     response.destroy(reason instanceof Error ? reason : new Error(String(reason)));
   };
   signal.addEventListener("abort", cancel, { once: true });

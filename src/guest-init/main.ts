@@ -1,5 +1,5 @@
 /**
- * The guest's first process: `guest-init SOCKET`. It connects to the init door before any guest code runs and does what comes
+ * The guest's first process: `guest-init DOOR`. It connects to the init door before any guest code runs and does what comes
  * from there. Descriptors 0-2 are the agent's: nothing is written to them but one line when the start itself fails. As
  * `guest-init -` its input and output are the owner's connection instead, and no program may inherit them.
  */
@@ -7,6 +7,7 @@ import { connect, Socket } from "node:net";
 import { closeInherited } from "../process/descriptors.ts";
 import { createExec } from "../process/spawn.ts";
 import type { MuxStream } from "../protocol/mux.ts";
+import { parseTarget, takeGreeting } from "./door-target.ts";
 import { serveOwner } from "./init.ts";
 import { holdLease } from "./lease.ts";
 
@@ -35,12 +36,15 @@ function main(path: string | undefined): void {
     serve({ input, output }, false);
     return;
   }
-  const door = connect(path);
+  const greeting = takeGreeting(path);
+  const door = connect(parseTarget(path));
   const onRefused = (error: Error): void =>
     fail(`not connected to the init door: ${error.message}`);
   door.once("error", onRefused);
   door.once("connect", () => {
     door.off("error", onRefused);
+    door.setNoDelay(true);
+    if (greeting !== "") door.write(greeting);
     serve(door, true);
   });
 }

@@ -1,8 +1,9 @@
 /**
- * The relay: 127.0.0.1:PORT in the guest to the unix socket of a door. It copies bytes, keeps half-closed connections half
+ * The relay: 127.0.0.1:PORT in the guest to a door, a unix socket or an address. It copies bytes, keeps half-closed connections half
  * closed, and turns a door that refuses or breaks into a reset, so that a cut answer never looks like a whole one.
  */
 import { createServer, type Server, Socket } from "node:net";
+import { parseTarget } from "./door-target.ts";
 
 /** Connections per door; more are closed at once. A coding agent with parallel downloads uses some dozens. */
 export const MAX_RELAY_CONNECTIONS = 512;
@@ -10,6 +11,7 @@ const LOOPBACK = "127.0.0.1";
 
 export interface RelayPlan {
   readonly port: number;
+  /** A socket's path, or `tcp:ADDRESS:PORT`. */
   readonly socket: string;
 }
 
@@ -54,7 +56,7 @@ function relayConnection(client: Socket, path: string): void {
     client.pipe(door);
     door.pipe(client);
   });
-  door.connect(path);
+  door.connect(parseTarget(path));
 }
 
 type WriteCallback = (error?: Error | null) => void;

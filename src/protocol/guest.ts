@@ -25,7 +25,7 @@ const text = (max: number = MAX_STRING): z.ZodMiniString =>
   z.string().check(z.maxLength(max), z.regex(/^[^\0]*$/));
 const port = () => z.int().check(z.gte(1), z.lte(65535));
 
-/** One listener of the relay: guest's 127.0.0.1:`port` to the unix socket `socket`. */
+/** One listener of the relay: guest's 127.0.0.1:`port` to the unix socket `socket`, or to `tcp:ADDRESS:PORT`. */
 const relay = () => z.strictObject({ port: port(), socket: text(MAX_PATH_LENGTH) });
 
 /** First order, before any guest code runs. `env` is what every session starts from. */

@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import type { AuditLine } from "../../src/protocol/audit.ts";
 import { type Mode, modesHere } from "./bubblewrap-owner.ts";
@@ -57,6 +57,10 @@ export interface AttackOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Files of the home, by relative path. */
   readonly files?: Readonly<Record<string, string>>;
+  /** Node in the guest; default that of a guest which shows the host's files. */
+  readonly node?: string;
+  /** Programs of the host to put beside the driver, in /driver. */
+  readonly programs?: readonly string[];
 }
 
 /** Running bottles and the way to speak with what is inside. */
@@ -177,7 +181,8 @@ export async function openAttackWorld(options: AttackOptions): Promise<AttackWor
   const driver = join(root, "driver");
   for (const name of ["home/bottles", "home/agents", "project", "driver"])
     mkdirSync(join(root, name), { recursive: true });
-  cpSync(join(PROGRAMS, "attack-driver.mjs"), join(driver, "attack-driver.mjs"));
+  for (const path of [join(PROGRAMS, "attack-driver.mjs"), ...(options.programs ?? [])])
+    cpSync(path, join(driver, basename(path)));
   writeFileSync(join(root, "project", "README.md"), "# project\n");
   for (const [path, text] of Object.entries(files)) writeFileSync(join(root, "home", path), text);
   for (const [name, text] of Object.entries(bottles)) {
@@ -196,7 +201,7 @@ export async function openAttackWorld(options: AttackOptions): Promise<AttackWor
     home: join(root, "home"),
     project: join(root, "project"),
     agents: Object.keys(bottles),
-    driver: ["/opt/bot-bottle/bin/node", "/driver/attack-driver.mjs"],
+    driver: [options.node ?? "/opt/bot-bottle/bin/node", "/driver/attack-driver.mjs"],
   };
   const [file, ...args] = [
     ...drop,

@@ -6,6 +6,7 @@ import { readFileSync, readlinkSync } from "node:fs";
 import { systemCode } from "../../base/errors.ts";
 import type { ContainerBody } from "../../engine/contract.ts";
 import type { ContainerInspect } from "../../engine/schemas.ts";
+import { renderSeccompProfile } from "./seccomp.ts";
 
 type Fact = string | number | boolean | undefined;
 
@@ -24,7 +25,8 @@ export function inspectRecord(record: ContainerInspect, body: ContainerBody): re
     ["a read-only root", host.ReadonlyRootfs, true],
     ["added capabilities", host.CapAdd.join(), ""],
     ["dropped capabilities", host.CapDrop.join(), "ALL"],
-    ["security options", host.SecurityOpt.join(), "no-new-privileges"],
+    ["new privileges", host.SecurityOpt.includes("no-new-privileges"), true],
+    ["its system-call filter", filterOf(host.SecurityOpt), "ours"],
     ["devices", host.Devices.length + host.DeviceRequests.length, 0],
     ["volumes of others", host.VolumesFrom.length, 0],
     ["the pid namespace", host.PidMode, ""],
@@ -43,6 +45,12 @@ export function inspectRecord(record: ContainerInspect, body: ContainerBody): re
       : [`the engine's record says ${what}: "${String(seen)}", not "${String(expected)}"`],
   );
   return [...faults, ...mountFaults(record, body)];
+}
+
+/** Too long to be shown: what differs is whether it is ours. */
+function filterOf(options: readonly string[]): string {
+  const filters = options.filter((option) => option.startsWith("seccomp"));
+  return filters.join() === `seccomp=${renderSeccompProfile()}` ? "ours" : "another";
 }
 
 function networksOf(record: ContainerInspect): string {

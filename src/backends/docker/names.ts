@@ -9,7 +9,7 @@ export const BOTTLE_LABEL = "bot-bottle.bottle";
 /** Label that says what an object is to its bottle. */
 export const ROLE_LABEL = "bot-bottle.role";
 /** Label that tells the bottles of two homes apart. */
-export const HOME_LABEL = "bot-bottle.home";
+const HOME_LABEL = "bot-bottle.home";
 
 const GUEST_ROLE = "guest";
 const DIGEST_CHARS = 16;

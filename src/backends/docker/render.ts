@@ -5,6 +5,7 @@
 import type { ContainerBody, HostConfigBody, MountBody } from "../../engine/contract.ts";
 import type { GuestPlan } from "../contract.ts";
 import { guestLabels } from "./names.ts";
+import { renderSeccompProfile } from "./seccomp.ts";
 
 /** Our files in the guest. */
 export const GUEST_INIT = "/opt/bot-bottle/guest-init.js";
@@ -63,6 +64,7 @@ export function renderContainer(plan: GuestPlan, facts: ContainerFacts): Contain
     Healthcheck: { Test: ["NONE"] },
     HostConfig: {
       ...CONFINEMENT,
+      SecurityOpt: ["no-new-privileges", `seccomp=${renderSeccompProfile()}`],
       ...limitsOf(plan, facts),
       ...(facts.runtime === undefined ? {} : { Runtime: facts.runtime }),
       ...networkOf(plan),
@@ -82,7 +84,6 @@ const CONFINEMENT = {
   RestartPolicy: { Name: "no" },
   ReadonlyRootfs: true,
   CapDrop: ["ALL"],
-  SecurityOpt: ["no-new-privileges"],
   IpcMode: "private",
   CgroupnsMode: "private",
   // Its output is the protocol: there is nothing to keep, and a guest could fill the disk with it.

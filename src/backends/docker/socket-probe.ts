@@ -114,7 +114,7 @@ async function listen(scope: Scope, path: string, nonce: string): Promise<void> 
 /** An image without a file: what is run in it is bound from the host. */
 async function emptyImage(engine: Engine, scope: Scope): Promise<string> {
   const tag = `bot-bottle-probe:${randomBytes(6).toString("hex")}`;
-  const id = await engine.images.import({ tree: Readable.from([Buffer.alloc(1024)]), tag });
+  const id = await engine.images.importTree({ tree: Readable.from([Buffer.alloc(1024)]), tag });
   scope.defer("probe image", () =>
     ignore(engine.images.remove(tag), "an image without a file is nothing to keep"),
   );

@@ -27,7 +27,7 @@ export const DEFAULT_SHUTDOWN_MS = 5_000;
 export interface GuestLinkOptions {
   /** What every session's environment starts from. */
   readonly env: Readonly<Record<string, string>>;
-  /** Listeners in the guest: 127.0.0.1:`port` to the unix socket `socket`, as the guest sees it. Empty where doors are on TCP. */
+  /** Listeners in the guest: 127.0.0.1:`port` to `socket`, a path as the guest sees it or `tcp:ADDRESS:PORT`. */
   readonly relays: readonly { readonly port: number; readonly socket: string }[];
   readonly home: GuestPath;
   readonly readyTimeoutMs?: number;

@@ -14,7 +14,7 @@ import { requireBinary } from "../../process/find-binary.ts";
 import { readBootId } from "../../process/identity.ts";
 import type { BackendPorts } from "../contract.ts";
 import { type Access, planBinds, reach } from "./access.ts";
-import { probeKvm } from "./kvm.ts";
+import type { LookAtKvm } from "./kvm.ts";
 import { preparePackage } from "./package.ts";
 import type { FoundSmolvm } from "./prepare.ts";
 import { endMachines, OBJECTS } from "./reap.ts";
@@ -37,12 +37,13 @@ export type BootAnswer = z.infer<typeof answerSchema>;
 export interface BootContext {
   readonly ports: BackendPorts;
   readonly cacheDir: HostPath | undefined;
+  readonly lookAtKvm: LookAtKvm;
   readonly onProgress: (detail: string) => void;
 }
 
 /** Boots the smallest machine, or tells what an earlier probe of this boot found. */
 export async function probeBoot(found: FoundSmolvm, context: BootContext): Promise<BootAnswer> {
-  const kvm = probeKvm(process.getuid?.() === 0);
+  const kvm = context.lookAtKvm(process.getuid?.() === 0);
   if (process.platform === "linux" && kvm.kind === "closed")
     return { boots: false, reason: kvm.reason, hint: kvm.hint };
   const file = context.cacheDir === undefined ? undefined : answerFile(found, context.cacheDir);

@@ -11,6 +11,9 @@ export type KvmAccess =
   | { readonly kind: "open"; readonly gid: number | undefined }
   | { readonly kind: "closed"; readonly reason: string; readonly hint: string };
 
+/** A look at the device. */
+export type LookAtKvm = (isRoot: boolean) => KvmAccess;
+
 /** Looks at the device for an ordinary user, or for a uid that root drops to. */
 export function probeKvm(isRoot: boolean): KvmAccess {
   const info = statOf(DEVICE);

@@ -17,6 +17,7 @@ import { type InitDoor, openInitDoor } from "../shared/init-door.ts";
 import { reach } from "./access.ts";
 import { lastWords } from "./explain.ts";
 import { MachineGuest } from "./guest.ts";
+import type { LookAtKvm } from "./kvm.ts";
 import {
   type ExpectedMachine,
   findStatusFaults,
@@ -38,8 +39,12 @@ const WATCH_STEP_MS = 250;
 const MAX_LOG_BYTES = 16_384;
 
 /** Creates and starts the machine. Throws HostError or LaunchError; nothing is left behind then. */
-export async function launchMachine(plan: GuestPlan, context: LaunchContext): Promise<Guest> {
-  const prepared = await prepareLaunch(plan, context);
+export async function launchMachine(
+  plan: GuestPlan,
+  context: LaunchContext,
+  lookAtKvm: LookAtKvm,
+): Promise<Guest> {
+  const prepared = await prepareLaunch(plan, context, lookAtKvm);
   const { ports, signal } = context;
   await using scope = new Scope({ clock: ports.clock });
   const { smolvm, stateDir, base } = prepared;

@@ -9,7 +9,7 @@ import { type Access, type AccessPrograms, planBinds } from "./access.ts";
 import { readFeatures, requireSockets, type SmolvmFeatures } from "./features.ts";
 import { type MachineImage, openImage } from "./image.ts";
 import { openKit } from "./kit.ts";
-import { probeKvm } from "./kvm.ts";
+import type { LookAtKvm } from "./kvm.ts";
 import { chooseLimits } from "./limits.ts";
 import { preparePackage } from "./package.ts";
 import { findSmolvm, type SmolvmProgram } from "./program.ts";
@@ -56,12 +56,16 @@ export async function openSmolvm(
 }
 
 /** Settles a launch. Throws HostError or LaunchError; nothing has been made but entries of the cache. */
-export async function prepareLaunch(plan: GuestPlan, context: LaunchContext): Promise<Preparation> {
+export async function prepareLaunch(
+  plan: GuestPlan,
+  context: LaunchContext,
+  lookAtKvm: LookAtKvm,
+): Promise<Preparation> {
   context.signal?.throwIfAborted();
   if (plan.attachment !== "sockets")
     throw new BugError(`a machine's doors are sockets, not ${plan.attachment}`);
   const { ports, onProgress } = context;
-  const kvmGid = requireKvm();
+  const kvmGid = requireKvm(lookAtKvm);
   const limits = chooseLimits(plan.limits);
   const { program: found, features } = await openSmolvm(ports, plan.cacheDir);
   requireSockets(features);
@@ -89,9 +93,9 @@ export async function prepareLaunch(plan: GuestPlan, context: LaunchContext): Pr
   return { smolvm, program, layout, limits, stateDir, base };
 }
 
-function requireKvm(): number | undefined {
+function requireKvm(lookAtKvm: LookAtKvm): number | undefined {
   if (process.platform !== "linux") return undefined;
-  const kvm = probeKvm(process.getuid?.() === 0);
+  const kvm = lookAtKvm(process.getuid?.() === 0);
   if (kvm.kind === "open") return kvm.gid;
   throw new HostError("host.backend-unavailable", `smolmachines cannot be used: ${kvm.reason}`, {
     hint: kvm.hint,

@@ -6,11 +6,15 @@ import { HOME_DIRECTORY, homePaths } from "../../base/paths.ts";
 import type { BackendPorts, BackendProbe, BackendSurvey, SurveyRequest } from "../contract.ts";
 import { probeBoot } from "./boot-probe.ts";
 import { explainUnfit, hasFlag, requireSockets, type SmolvmFeatures } from "./features.ts";
+import type { LookAtKvm } from "./kvm.ts";
 import { type FoundSmolvm, openSmolvm } from "./prepare.ts";
 import { INSTALL_HINT } from "./program.ts";
 
 /** Looks at the machine for doctor. A machine is booted only where nothing seen before speaks against it. */
-export async function probeSmolmachines(ports: BackendPorts): Promise<BackendProbe> {
+export async function probeSmolmachines(
+  ports: BackendPorts,
+  lookAtKvm: LookAtKvm,
+): Promise<BackendProbe> {
   const cacheDir = cacheDirOf(ports.env);
   let found: FoundSmolvm;
   try {
@@ -29,6 +33,7 @@ export async function probeSmolmachines(ports: BackendPorts): Promise<BackendPro
   const answer = await probeBoot(found, {
     ports,
     cacheDir,
+    lookAtKvm,
     onProgress: (detail) => ports.log.info(detail),
   });
   return {
