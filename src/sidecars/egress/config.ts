@@ -2,6 +2,7 @@
 import * as z from "zod/mini";
 import { ProtocolError } from "../../base/errors.ts";
 import type { EgressConfig } from "../../policy/egress.ts";
+import { compilePattern } from "../../policy/pattern/compile.ts";
 
 const text = z.string().check(z.minLength(1), z.maxLength(4096));
 const port = z.int().check(z.gte(1), z.lte(65_535));
@@ -13,6 +14,7 @@ const carrier = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("basic"), username: z.string() }),
   z.strictObject({ kind: z.literal("header"), name: text }),
   z.strictObject({ kind: z.literal("query"), name: text }),
+  z.strictObject({ kind: z.literal("json"), pointer: text }),
 ]);
 
 const auth = z.strictObject({
@@ -20,17 +22,26 @@ const auth = z.strictObject({
   slot: text,
   placeholder: text,
   requirePlaceholder: z.boolean(),
+  variable: z.optional(text),
 });
 
-const pathMatch = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("exact"), value: text }),
-  z.strictObject({ kind: z.literal("prefix"), value: text }),
-]);
+const isUsable = ({ kind, value }: { kind?: string | undefined; value: string }): boolean =>
+  (kind !== "regex" && kind !== "glob") || compilePattern(kind, value).ok;
+
+const pathMatch = z
+  .strictObject({ kind: z.enum(["exact", "prefix", "glob", "regex"]), value: text })
+  .check(z.refine(isUsable, "the pattern cannot be compiled"));
+
+const headerMatch = z
+  .strictObject({ name: text, value: z.string(), kind: z.optional(z.enum(["exact", "regex"])) })
+  .check(z.refine(isUsable, "the pattern cannot be compiled"));
+
+const count = z.optional(z.int().check(z.gte(1)));
 
 const requestMatch = z.strictObject({
   paths: z.array(pathMatch),
   methods: z.array(text),
-  headers: z.array(z.strictObject({ name: text, value: z.string() })),
+  headers: z.array(headerMatch),
 });
 
 const route = z.strictObject({
@@ -42,6 +53,7 @@ const route = z.strictObject({
   outboundOnMatch: z.enum(["block", "redact", "supervise"]),
   scansOutbound: z.boolean(),
   allowsGitFetch: z.boolean(),
+  limits: z.optional(z.strictObject({ requests: count, bytes: count })),
 });
 
 const policy = z.strictObject({
@@ -55,6 +67,7 @@ const config = z.strictObject({
   upstreamCa: z.array(z.string()),
   upstreamProxy: z.optional(text),
   scanSlots: z.array(text),
+  renewableSlots: z.optional(z.array(text)),
   placeholders: z.array(z.strictObject({ value: text, host: text, port: optionalPort })),
   caCertificate: z.string(),
 });
@@ -74,7 +87,12 @@ export function parseEgressConfig(value: unknown): EgressConfig {
 
 /** JSON drops fields that are undefined; the plan's types have them. */
 function complete(parsed: Parsed): EgressConfig {
-  const routes = parsed.policy.routes.map((it) => ({ ...it, port: it.port, auth: it.auth }));
+  const routes = parsed.policy.routes.map((it) => ({
+    ...it,
+    port: it.port,
+    auth: it.auth,
+    limits: it.limits && { requests: it.limits.requests, bytes: it.limits.bytes },
+  }));
   const resolve = Object.fromEntries(
     Object.entries(parsed.policy.resolve).map(([name, to]) => [
       name,

@@ -10,6 +10,7 @@ import type { Deny } from "../../policy/verdict.ts";
 import type { OutgoingBody, Scanned } from "./context.ts";
 import type { ForwardInput } from "./forward.ts";
 import { flattenHeaders, stripHopByHop, withoutHeaders } from "./headers.ts";
+import { injectBody } from "./inject-body.ts";
 import type { Place } from "./locate.ts";
 import { http } from "./node-http.ts";
 import { relayResponse } from "./relay-response.ts";
@@ -35,8 +36,9 @@ export type Exchanged =
   | { readonly kind: "failed"; readonly error: Error; readonly isStale: boolean };
 
 /** Carries out one exchange. Resolves when the answer is sent or nothing more can be done; throws when Node refuses a header. */
-export function exchange(asked: Scanned, input: ExchangeInput): Promise<Exchanged> {
-  const { request, response } = input.arrival;
+export function exchange(judged: Scanned, input: ExchangeInput): Promise<Exchanged> {
+  const { request, response, state } = input.arrival;
+  const asked = injectBody(judged, state.secrets);
   return new Promise((resolve) => {
     const upstream = http.request(requestArgs(asked, input));
     const settle = (result: Exchanged): void => {
@@ -129,7 +131,7 @@ function injectCredential(
 ): { query: string; headers: HeaderList } {
   const { inject, cleanQuery } = asked;
   const headers = outgoingHeaders(asked);
-  if (inject === undefined) return { query: cleanQuery, headers };
+  if (inject === undefined || inject.kind === "json") return { query: cleanQuery, headers };
   const value = state.secrets.get(inject.slot)?.reveal().trim();
   invariant(value !== undefined, "a planned slot has a value");
   if (inject.kind === "query") {

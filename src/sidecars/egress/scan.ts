@@ -15,6 +15,7 @@ import {
   type Unjudged,
 } from "../../policy/dlp/types.ts";
 import { type HeaderList, headerValues } from "../../policy/headers.ts";
+import { judgeJsonCredential } from "../../policy/json-credential.ts";
 import { formatTarget } from "../../policy/path.ts";
 import type { Deny, ReasonCode } from "../../policy/verdict.ts";
 import { type BodyStart, type BufferBudget, MAX_WHOLE_BODY_BYTES, readBodyStart } from "./body.ts";
@@ -38,6 +39,14 @@ export async function scanRequest(
   asked: Authorized,
   input: ScanInput,
 ): Promise<StepResult<Scanned>> {
+  const scanned = await scanParts(asked, input);
+  if (scanned.kind === "deny") return scanned;
+  const { route, headers, body } = scanned;
+  const held = body.kind === "whole" ? body.bytes : undefined;
+  return judgeJsonCredential(route, { headers, body: held }) ?? scanned;
+}
+
+async function scanParts(asked: Authorized, input: ScanInput): Promise<StepResult<Scanned>> {
   const isScanned = asked.route.scansOutbound && input.policy.detectors.length > 0;
   if (!isScanned) {
     const body = await takeBody(asked, input, undefined);
@@ -130,8 +139,9 @@ function takeBody(
   const isLong = length !== undefined && length > MAX_WHOLE_BODY_BYTES;
   if (policy !== undefined && isEncoded(asked) && isLong) return tooLarge(route.rule);
   if (input.expectsContinue) input.response.writeContinue();
-  if (policy === undefined) return { kind: "stream", first: [], length, scanner: undefined };
-  const scanner = createStreamScanner("body", policy);
+  const isHeld = policy !== undefined || asked.inject?.kind === "json";
+  if (!isHeld) return { kind: "stream", first: [], length, scanner: undefined };
+  const scanner = policy && createStreamScanner("body", policy);
   return isLong
     ? { kind: "stream", first: [], length, scanner }
     : takeStart(asked, input, { kind: "stream", first: [], length, scanner });
