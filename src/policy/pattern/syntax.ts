@@ -77,6 +77,7 @@ class PatternFault extends Error {}
 
 /** Reads a pattern. */
 export function parsePattern(text: string): ParsedPattern {
+  if (text === "") return { ok: false, reason: "is empty" };
   if (text.length > MAX_PATTERN_LENGTH)
     return { ok: false, reason: `is longer than ${MAX_PATTERN_LENGTH} characters` };
   if (/[^\x20-\x7e]/.test(text))
