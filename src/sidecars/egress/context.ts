@@ -1,5 +1,4 @@
 /** The one context that passes through the steps classify, authorize, scan, forward and record. Each step adds to it. */
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "../../base/log.ts";
 import type { Authority, Scheme } from "../../policy/authority.ts";
 import type { Injection } from "../../policy/credentials.ts";
@@ -9,7 +8,9 @@ import type { HeaderList } from "../../policy/headers.ts";
 import type { Deny } from "../../policy/verdict.ts";
 import type { Audit } from "../descriptor.ts";
 import type { BufferBudget } from "./body.ts";
+import type { HeaderBlock } from "./header-block.ts";
 import type { Listener, Lookup } from "./locate.ts";
+import type { Framing, Incoming, Outgoing } from "./message.ts";
 import type { EgressState } from "./state.ts";
 
 /** What the steps may use besides the request. */
@@ -23,20 +24,12 @@ export interface Services {
 
 /** A request as it came in; `tunnel` is the authority of the CONNECT that it came through. */
 export interface Arrival {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly incoming: Incoming;
+  readonly outgoing: Outgoing;
   readonly tunnel: Authority | undefined;
   /** The policy in force when the request came; a reload does not change it half-way. */
   readonly state: EgressState;
-  /** The guest waits for leave to send its body. */
-  readonly expectsContinue: boolean;
 }
-
-/** How the body is framed. */
-export type Framing =
-  | { readonly kind: "none" }
-  | { readonly kind: "length"; readonly length: number }
-  | { readonly kind: "chunked" };
 
 /** After classify: what is asked, in canonical form. */
 export interface Classified {
@@ -48,6 +41,8 @@ export interface Classified {
   readonly path: string;
   readonly query: string;
   readonly headers: HeaderList;
+  /** The same headers, for looking up. */
+  readonly block: HeaderBlock;
   readonly framing: Framing;
 }
 

@@ -72,7 +72,7 @@ function open(context: DaemonContext<EgressConfig>, lookup: Lookup, clock: Clock
   const swap = (next: EgressState): void => {
     const old = state;
     state = next;
-    old.pool.closeIdle();
+    old.pool.retire();
   };
   return { context, server, swap };
 }

@@ -2,7 +2,6 @@
  * Third step: searches what the guest wants to send for secrets, before anything is added to it and before any byte or
  * name lookup leaves. Invariant: what cannot be judged is refused.
  */
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { deny } from "../../policy/decide.ts";
 import { redact } from "../../policy/dlp/mask.ts";
 import { scan } from "../../policy/dlp/scan.ts";
@@ -14,19 +13,19 @@ import {
   textView,
   type Unjudged,
 } from "../../policy/dlp/types.ts";
-import { type HeaderList, headerValues } from "../../policy/headers.ts";
+import type { HeaderList } from "../../policy/headers.ts";
 import { judgeJsonCredential } from "../../policy/json-credential.ts";
 import { formatTarget } from "../../policy/path.ts";
 import type { Deny, ReasonCode } from "../../policy/verdict.ts";
 import { type BodyStart, type BufferBudget, MAX_WHOLE_BODY_BYTES, readBodyStart } from "./body.ts";
-import type { Authorized, OutgoingBody, Scanned, StepResult } from "./context.ts";
+import type { Arrival, Authorized, OutgoingBody, Scanned, StepResult } from "./context.ts";
 import { codingsOf, decodeBody } from "./decode-body.ts";
+import { HeaderBlock } from "./header-block.ts";
+import type { BodyFault } from "./message.ts";
 
 /** What the step works on besides the request's own facts. */
 export interface ScanInput {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly expectsContinue: boolean;
+  readonly arrival: Pick<Arrival, "incoming" | "outgoing">;
   readonly policy: ScanPolicy;
   readonly buffers: BufferBudget;
 }
@@ -34,34 +33,47 @@ export interface ScanInput {
 /** Masks with the same number of bytes, so that no length in the message becomes wrong. */
 const sameLength = (finding: Finding): string => "*".repeat(finding.length);
 
-/** Searches host, target, headers and body of one request. */
-export async function scanRequest(
+/** Searches host, target, headers and body of one request; at once where there is no body to wait for. */
+export function scanRequest(
   asked: Authorized,
   input: ScanInput,
-): Promise<StepResult<Scanned>> {
-  const scanned = await scanParts(asked, input);
-  if (scanned.kind === "deny") return scanned;
+): StepResult<Scanned> | Promise<StepResult<Scanned>> {
+  const isScanned = asked.route.scansOutbound && input.policy.detectors.length > 0;
+  const policy = isScanned ? input.policy : undefined;
+  const head = policy === undefined ? passed(asked) : scanHead(asked, policy);
+  if ("reason" in head) return head;
+  if (asked.framing.kind === "none") return judgeCredential(head);
+  const body = takeBody(asked, input, policy);
+  if ("reason" in body) return body;
+  if (body instanceof Promise) return body.then((it) => judge(head, it, policy));
+  return judgeCredential({ ...head, body });
+}
+
+/** Where the credential travels in the body, that body must be fit to carry it. */
+function judgeCredential(scanned: Scanned): StepResult<Scanned> {
   const { route, headers, body } = scanned;
   const held = body.kind === "whole" ? body.bytes : undefined;
   return judgeJsonCredential(route, { headers, body: held }) ?? scanned;
 }
 
-async function scanParts(asked: Authorized, input: ScanInput): Promise<StepResult<Scanned>> {
-  const isScanned = asked.route.scansOutbound && input.policy.detectors.length > 0;
-  if (!isScanned) {
-    const body = await takeBody(asked, input, undefined);
-    return "reason" in body ? body : { ...asked, kind: "scanned", body, isRedacted: false };
-  }
-  const head = scanHead(asked, input.policy);
-  if ("reason" in head) return head;
-  if (asked.framing.kind === "none") return { ...head, body: { kind: "none" } };
-  const body = await takeBody(asked, input, input.policy);
+const passed = (asked: Authorized): Scanned => ({
+  ...asked,
+  kind: "scanned",
+  body: { kind: "none" },
+  isRedacted: false,
+});
+
+async function judge(
+  head: Scanned,
+  body: OutgoingBody | Deny,
+  policy: ScanPolicy | undefined,
+): Promise<StepResult<Scanned>> {
   if ("reason" in body) return body;
-  if (body.kind !== "whole") return { ...head, body };
-  const judged = await judgeBody(asked, body.bytes, input.policy);
+  if (body.kind !== "whole" || policy === undefined) return judgeCredential({ ...head, body });
+  const judged = await judgeBody(head, body.bytes, policy);
   if ("reason" in judged) return judged;
   const isRedacted = head.isRedacted || judged !== body.bytes;
-  return { ...head, body: { kind: "whole", bytes: judged }, isRedacted };
+  return judgeCredential({ ...head, body: { kind: "whole", bytes: judged }, isRedacted });
 }
 
 /** Searches a host name on its own: where a wildcard allows names of the guest's choice they may carry a secret. */
@@ -75,7 +87,7 @@ function scanHead(asked: Authorized, policy: ScanPolicy): StepResult<Scanned> {
   const { route, path, query, headers } = asked;
   const inHost = scanHost(asked.authority.host, route.rule, policy);
   if (inHost !== undefined) return inHost;
-  const clean: Scanned = { ...asked, kind: "scanned", body: { kind: "none" }, isRedacted: false };
+  const clean = passed(asked);
   const finding =
     scan(textView("url", formatTarget(path, query)), policy)[0] ??
     scan(headerView(headers), policy)[0];
@@ -90,7 +102,8 @@ function scanHead(asked: Authorized, policy: ScanPolicy): StepResult<Scanned> {
   const rest =
     scan(textView("url", formatTarget(masked.path, masked.cleanQuery)), policy)[0] ??
     scan(headerView(masked.headers), policy)[0];
-  return rest === undefined ? { ...clean, ...masked, isRedacted: true } : found(rest, route.rule);
+  if (rest !== undefined) return found(rest, route.rule);
+  return { ...clean, ...masked, block: HeaderBlock.of(masked.headers), isRedacted: true };
 }
 
 function headerView(headers: HeaderList): ReturnType<typeof textView> {
@@ -105,12 +118,12 @@ function maskText(surface: Surface, text: string, policy: ScanPolicy): string {
 
 /** Searches a whole body, its decoded form too; gives back the bytes that may leave. */
 async function judgeBody(
-  asked: Authorized,
+  asked: Scanned,
   bytes: Buffer,
   policy: ScanPolicy,
 ): Promise<Buffer | Deny> {
   const { route } = asked;
-  const codings = codingsOf(headerValues(asked.headers, "content-encoding"));
+  const codings = codingsOf(asked.block.values("content-encoding"));
   const decoded = codings.length === 0 ? undefined : await decodeBody(bytes, codings);
   if (codings.length > 0 && decoded === undefined) {
     const why = "the body's content encoding cannot be undone within its limits";
@@ -134,11 +147,11 @@ function takeBody(
   policy: ScanPolicy | undefined,
 ): Promise<OutgoingBody | Deny> | OutgoingBody | Deny {
   const { framing, route } = asked;
-  if (framing.kind === "none") return { kind: "none" };
   const length = framing.kind === "length" ? framing.length : undefined;
   const isLong = length !== undefined && length > MAX_WHOLE_BODY_BYTES;
   if (policy !== undefined && isEncoded(asked) && isLong) return tooLarge(route.rule);
-  if (input.expectsContinue) input.response.writeContinue();
+  const { incoming, outgoing } = input.arrival;
+  if (incoming.expectsContinue) outgoing.interim(100, []);
   const isHeld = policy !== undefined || asked.inject?.kind === "json";
   if (!isHeld) return { kind: "stream", first: [], length, scanner: undefined };
   const scanner = policy && createStreamScanner("body", policy);
@@ -148,7 +161,7 @@ function takeBody(
 }
 
 const isEncoded = (asked: Authorized): boolean =>
-  codingsOf(headerValues(asked.headers, "content-encoding")).length > 0;
+  codingsOf(asked.block.values("content-encoding")).length > 0;
 
 /** Reads up to the bound; `rest` is how a body is judged that turns out to be longer. */
 async function takeStart(
@@ -163,22 +176,29 @@ async function takeStart(
   }
   switch (start.kind) {
     case "broken":
-      return refuse("bad-request", rule, `the body did not arrive: ${start.why}; send it again`);
+      return refuse("bad-request", rule, describeBroken(start.fault));
     case "whole":
-      return start;
+      return { kind: "whole", bytes: start.bytes };
     case "longer":
       return isEncoded(asked) ? tooLarge(rule) : { ...rest, first: start.first };
   }
 }
 
+function describeBroken({ kind, message }: BodyFault): string {
+  return kind === "malformed"
+    ? `the body is not framed as it should be: ${message}; send it again`
+    : `the body did not arrive: ${message}; send it again`;
+}
+
 async function readWithin(
-  { request, response, buffers }: ScanInput,
+  { arrival, buffers }: ScanInput,
   length: number | undefined,
 ): Promise<BodyStart | "no-memory"> {
+  const { incoming, outgoing } = arrival;
   const reserved = length ?? MAX_WHOLE_BODY_BYTES;
   if (!buffers.take(reserved)) return "no-memory";
-  response.once("close", () => buffers.give(reserved));
-  return readBodyStart(request, MAX_WHOLE_BODY_BYTES);
+  outgoing.onOver = () => buffers.give(reserved);
+  return readBodyStart(incoming.body, MAX_WHOLE_BODY_BYTES);
 }
 
 const refuse = (reason: ReasonCode, rule: string, explanation: string): Deny =>

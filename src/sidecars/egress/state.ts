@@ -11,8 +11,10 @@ import {
 } from "../../policy/dlp/known-secrets.ts";
 import type { ScanPolicy } from "../../policy/dlp/types.ts";
 import { CA_KEY_SLOT, type EgressConfig } from "../../policy/egress.ts";
+import type { Services } from "./context.ts";
 import type { LeafCache, LeafCacheOptions } from "./leaf-cache.ts";
 import { type ProxyAddress, parseProxyAddress } from "./proxy-address.ts";
+import { createRecorder, type Recorder } from "./record.ts";
 import { createUpstreamContext } from "./trust.ts";
 import { UpstreamPool } from "./upstream-pool.ts";
 
@@ -29,6 +31,8 @@ export interface EgressState {
   /** What upstreams are verified against; read on first use. */
   readonly trust: () => SecureContext;
   readonly pool: UpstreamPool;
+  /** Writes down what is decided by this state; made on first use. */
+  readonly recorder: (services: Pick<Services, "audit" | "log">) => Recorder;
 }
 
 /** Makes the state. Throws ProtocolError when a slot has no value or a part of the configuration is unusable. */
@@ -52,6 +56,7 @@ export function createState(config: EgressConfig, secrets: Secrets, clock: Clock
     placeholders: config.placeholders.map((it) => it.value),
   }));
   const echoes = once(() => (tokens.length === 0 ? undefined : compileKnownSecrets(tokens)));
+  let recorder: Recorder | undefined;
   return {
     config,
     proxy: config.upstreamProxy === undefined ? undefined : parseProxyAddress(config.upstreamProxy),
@@ -65,6 +70,13 @@ export function createState(config: EgressConfig, secrets: Secrets, clock: Clock
     leaves: once(() => openLeaves({ certificatePem: config.caCertificate, caKey, clock })),
     trust: once(() => createUpstreamContext(config.upstreamCa)),
     pool: new UpstreamPool(),
+    recorder: ({ audit, log }) =>
+      (recorder ??= createRecorder({
+        audit,
+        log,
+        logLevel: config.logLevel,
+        scanPolicy: scanPolicy(),
+      })),
   };
 }
 

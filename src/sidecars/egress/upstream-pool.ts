@@ -1,87 +1,158 @@
 /**
- * Connections to upstreams, kept alive and reused per scheme and authority. Invariant: a connection is only ever used for
- * the authority that it was opened and verified for.
+ * Connections to upstreams, kept and used again per scheme and authority. Invariant: a connection is only ever used for the
+ * authority that it was opened and verified for, at the address that was judged then.
  */
-import type { AgentOptions, ClientRequestArgs } from "node:http";
-import { Socket } from "node:net";
-import type { Duplex } from "node:stream";
-import { messageOf } from "../../base/errors.ts";
 import { type Authority, formatAuthority, type Scheme } from "../../policy/authority.ts";
 import { DialError, type DialOptions, dial } from "./dial.ts";
-import { http } from "./node-http.ts";
+import { type LinkOwner, UpstreamConnection } from "./http1/upstream-connection.ts";
+import type { UpstreamLink } from "./message.ts";
+import { Sweeper } from "./sweeper.ts";
 
 /** Connections to one authority at a time: more than any package manager opens. */
 export const MAX_SOCKETS_PER_AUTHORITY = 64;
 /** Connections of one bottle in all. */
 export const MAX_SOCKETS = 256;
-/** Idle connections that are kept per authority: all of a burst, because opening one costs ten times a request. */
-const MAX_IDLE_PER_AUTHORITY = MAX_SOCKETS_PER_AUTHORITY;
-/** Time an idle connection is kept: below the 60 s of common load balancers. */
-const IDLE_TIMEOUT_MS = 30_000;
-
-const OPTIONS: AgentOptions = {
-  keepAlive: true,
-  maxSockets: MAX_SOCKETS_PER_AUTHORITY,
-  maxTotalSockets: MAX_SOCKETS,
-  maxFreeSockets: MAX_IDLE_PER_AUTHORITY,
-  timeout: IDLE_TIMEOUT_MS,
-  scheduling: "lifo",
-};
-
-/** What a request needs to go through the pool. */
-export interface UpstreamArgs extends ClientRequestArgs {
-  readonly poolKey: string;
-  /** Undefined when an idle connection is expected; if it is gone by then, the request fails and is tried again. */
-  readonly dialOptions: DialOptions | undefined;
-}
-
-type OnSocket = (error: Error | null, stream: Duplex) => void;
 
 /** Name of an endpoint in the pool. */
 export function poolKeyOf(scheme: Scheme, authority: Authority): string {
   return `${scheme}://${formatAuthority(authority)}`;
 }
 
-/** The pool of one policy; a reload makes a new one. */
-export class UpstreamPool extends http.Agent {
-  constructor() {
-    super(OPTIONS);
+interface Waiter {
+  readonly options: DialOptions;
+  readonly resolve: (link: UpstreamLink) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Connections of one endpoint. */
+class Endpoint implements LinkOwner {
+  readonly idle: UpstreamConnection[] = [];
+  readonly waiting: Waiter[] = [];
+  readonly busy = new Set<UpstreamConnection>();
+  /** Those open, and those that are being opened. */
+  count = 0;
+  readonly #pool: UpstreamPool;
+
+  constructor(pool: UpstreamPool) {
+    this.#pool = pool;
   }
+
+  onFree(connection: UpstreamConnection): void {
+    this.busy.delete(connection);
+    const waiter = this.waiting.shift();
+    if (waiter !== undefined) waiter.resolve(this.use(connection));
+    else if (this.#pool.isRetired) connection.close();
+    else this.idle.push(connection);
+  }
+
+  onClosed(connection: UpstreamConnection): void {
+    this.busy.delete(connection);
+    const at = this.idle.indexOf(connection);
+    if (at >= 0) this.idle.splice(at, 1);
+    this.count -= 1;
+    this.#pool.onRoom();
+  }
+
+  use(connection: UpstreamConnection): UpstreamConnection {
+    this.busy.add(connection);
+    return connection;
+  }
+}
+
+/** The pool of one policy; a reload makes a new one. */
+export class UpstreamPool {
+  isRetired = false;
+  readonly #sweeper = new Sweeper();
+  readonly #endpoints = new Map<string, Endpoint>();
+  #total = 0;
 
   /** Whether a request to this endpoint would find an open connection. */
-  hasIdle(poolKey: string): boolean {
-    return this.freeSockets[poolKey]?.some((socket) => !socket.destroyed) === true;
+  hasIdle(key: string): boolean {
+    return this.#endpoints.get(key)?.idle.some((it) => it.isUsable) === true;
   }
 
-  /** Closes idle connections; those in use end with their requests. */
-  closeIdle(): void {
-    for (const sockets of Object.values(this.freeSockets)) {
-      for (const socket of sockets ?? []) socket.destroy();
+  /** An open connection that nobody uses; the one used last, because it is the least likely to be gone. */
+  take(key: string): UpstreamLink | undefined {
+    const endpoint = this.#endpoints.get(key);
+    for (let last = endpoint?.idle.pop(); last !== undefined; last = endpoint?.idle.pop()) {
+      if (last.isUsable) return endpoint?.use(last);
+    }
+    return undefined;
+  }
+
+  /** Opens a connection, or waits until one may be opened or is free. Throws DialError. */
+  open(key: string, options: DialOptions): Promise<UpstreamLink> {
+    const endpoint = this.#endpointOf(key);
+    if (this.#hasRoom(endpoint)) return this.#connect(endpoint, options);
+    return new Promise((resolve, reject) => {
+      endpoint.waiting.push({ options, resolve, reject });
+    });
+  }
+
+  /** Takes back what was taken or opened and not used. */
+  giveBack(key: string, link: UpstreamLink): void {
+    if (link instanceof UpstreamConnection) this.#endpoints.get(key)?.onFree(link);
+  }
+
+  /** Closes idle connections to an endpoint: one of them was found dead. */
+  closeIdle(key: string): void {
+    for (const connection of [...(this.#endpoints.get(key)?.idle ?? [])]) connection.close();
+  }
+
+  /** Closes what is idle, now and from now on; what is in use ends with its exchange. */
+  retire(): void {
+    this.isRetired = true;
+    for (const key of this.#endpoints.keys()) this.closeIdle(key);
+  }
+
+  /** A place became free. */
+  onRoom(): void {
+    this.#total -= 1;
+    for (const [key, endpoint] of this.#endpoints) {
+      const waiter = this.#hasRoom(endpoint) ? endpoint.waiting.shift() : undefined;
+      if (waiter !== undefined) {
+        this.#connect(endpoint, waiter.options).then(waiter.resolve, waiter.reject);
+        return;
+      }
+      if (endpoint.count === 0 && endpoint.waiting.length === 0) this.#endpoints.delete(key);
     }
   }
 
-  override getName(options?: Partial<UpstreamArgs>): string {
-    return options?.poolKey ?? "";
+  #endpointOf(key: string): Endpoint {
+    const known = this.#endpoints.get(key);
+    if (known !== undefined) return known;
+    const endpoint = new Endpoint(this);
+    this.#endpoints.set(key, endpoint);
+    return endpoint;
   }
 
-  override createConnection(options: Partial<UpstreamArgs>, onSocket?: OnSocket): undefined {
-    open(options.dialOptions).then(
-      (socket) => onSocket?.(null, socket),
-      // Node's type asks for a stream even beside an error; it is not looked at.
-      (error: unknown) => onSocket?.(toError(error), closedStream()),
-    );
+  #hasRoom(endpoint: Endpoint): boolean {
+    if (endpoint.count >= MAX_SOCKETS_PER_AUTHORITY) return false;
+    if (this.#total >= MAX_SOCKETS) this.#closeOneIdle();
+    return this.#total < MAX_SOCKETS;
   }
-}
 
-function toError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(messageOf(error));
-}
+  /** Other endpoints' idle connections are in the way of what is wanted now. */
+  #closeOneIdle(): void {
+    for (const { idle } of this.#endpoints.values()) {
+      const oldest = idle.shift();
+      if (oldest === undefined) continue;
+      oldest.close();
+      return;
+    }
+  }
 
-function closedStream(): Duplex {
-  return new Socket().destroy();
-}
-
-async function open(options: DialOptions | undefined): Promise<Duplex> {
-  if (options === undefined) throw new DialError("upstream-failed", "the idle connection is gone");
-  return dial(options);
+  async #connect(endpoint: Endpoint, options: DialOptions): Promise<UpstreamLink> {
+    endpoint.count += 1;
+    this.#total += 1;
+    try {
+      const socket = await dial(options);
+      if (socket.destroyed) throw new DialError("upstream-failed", "the connection was closed");
+      return endpoint.use(new UpstreamConnection(socket, this.#sweeper, endpoint));
+    } catch (error) {
+      endpoint.count -= 1;
+      this.onRoom();
+      throw error;
+    }
+  }
 }
