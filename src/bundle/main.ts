@@ -6,7 +6,7 @@ import { rmSync } from "node:fs";
 import { systemClock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { createLogger, type Logger } from "../base/log.ts";
-import { clipEvent, openAuditLog } from "../protocol/audit-log.ts";
+import { clipEvent, MAX_AUDIT_BYTES, openAuditLog } from "../protocol/audit-log.ts";
 import type { BundleOrder } from "../protocol/bundle.ts";
 import type { Audit, Daemon } from "../sidecars/descriptor.ts";
 import { createEgress } from "../sidecars/egress/daemon.ts";
@@ -43,8 +43,20 @@ function erase<Config>(daemon: Daemon<Config>): Daemon<unknown> {
   };
 }
 
-const logFor = (name: string): Logger =>
-  createLogger((line) => void process.stderr.write(`[${name}] ${line}`));
+/** Most that one process writes to its log: a guest decides how often something is worth a line. */
+const MAX_LOG_BYTES = 64 * 1024 * 1024;
+
+let logged = 0;
+
+function writeLog(line: string): void {
+  if (logged > MAX_LOG_BYTES) return;
+  logged += line.length;
+  process.stderr.write(
+    logged > MAX_LOG_BYTES ? "[bundle] the log is full, nothing more is written\n" : line,
+  );
+}
+
+const logFor = (name: string): Logger => createLogger((line) => writeLog(`[${name}] ${line}`));
 const log = logFor("bundle");
 
 class Bundle {
@@ -128,7 +140,11 @@ class Bundle {
   }
 
   #openAudit(order: Configure): Audit {
-    const file = openAuditLog(order.auditFile, { bottle: order.slug, clock: systemClock });
+    const file = openAuditLog(order.auditFile, {
+      bottle: order.slug,
+      clock: systemClock,
+      maxBytes: MAX_AUDIT_BYTES,
+    });
     return {
       append: (event) => {
         file.append(event);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { verifyAudit } from "../../src/protocol/audit-log.ts";
+import { verifyAudit } from "../../src/protocol/audit-read.ts";
 import { createAuthority } from "../../src/tls/authority.ts";
 import { requires } from "../support/requires.ts";
 import {
