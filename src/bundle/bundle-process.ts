@@ -32,7 +32,7 @@ export async function openBundleProcess(
   plan: BundlePlan,
   argv: readonly string[],
   configure: BundleOrder,
-  context: Pick<BundleContext, "ports" | "signal" | "onEvent" | "onResources">,
+  context: Omit<BundleContext, "secrets" | "configOverlay" | "onRestart">,
 ): Promise<BundleProcess> {
   const child = await startChild(plan, argv, context);
   const bundle = new BundleProcess(child, context);
@@ -81,14 +81,17 @@ export class BundleProcess {
   /** Resolves with the ready report; rejects when the process ends or speaks wrongly before. */
   readonly ready: Promise<void>;
   readonly #child: Child;
-  readonly #context: Pick<BundleContext, "onEvent" | "ports">;
+  readonly #context: Pick<BundleContext, "onEvent" | "onCredentialRefused" | "ports">;
   readonly #ready = Promise.withResolvers<void>();
   readonly #reloads = new Map<DaemonName, PromiseWithResolvers<void>>();
   readonly #decoder = new FrameDecoder();
   /** Why nothing more can be asked of it. */
   #failure: Error | undefined;
 
-  constructor(child: Child, context: Pick<BundleContext, "onEvent" | "ports">) {
+  constructor(
+    child: Child,
+    context: Pick<BundleContext, "onEvent" | "onCredentialRefused" | "ports">,
+  ) {
     this.#child = child;
     this.#context = context;
     this.ready = this.#ready.promise;
@@ -116,14 +119,18 @@ export class BundleProcess {
   }
 
   /** Lays a new policy over a daemon's. Throws SidecarError when the daemon refuses it: the old one stays. */
-  async reload(name: DaemonName, config: unknown): Promise<void> {
+  async reload(
+    name: DaemonName,
+    config: unknown,
+    secrets: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
     await this.#reloads.get(name)?.promise.catch((error: unknown) => {
       this.#context.ports.log.debug("an earlier reload failed", { name, error: messageOf(error) });
     });
     if (this.#failure !== undefined) throw this.#failure;
     const pending = Promise.withResolvers<void>();
     this.#reloads.set(name, pending);
-    this.send({ kind: "reload", name, config });
+    this.send({ kind: "reload", name, config, secrets });
     await withDeadline(pending.promise, {
       what: `${name} to take its new policy`,
       timeoutMs: RELOAD_DEADLINE_MS,
@@ -159,6 +166,9 @@ export class BundleProcess {
         return;
       case "event":
         this.#context.onEvent(report.event);
+        return;
+      case "credential-refused":
+        this.#context.onCredentialRefused?.(report.slot);
         return;
       case "reloaded": {
         const pending = this.#reloads.get(report.name);

@@ -38,7 +38,7 @@ function erase<Config>(daemon: Daemon<Config>): Daemon<unknown> {
     },
     start: (context) => daemon.start({ ...context, config: take(context.config) }),
     health: () => daemon.health(),
-    reload: (next) => daemon.reload(take(next)),
+    reload: (next, secrets) => daemon.reload(take(next), secrets),
     stop: (deadlineMs) => daemon.stop(deadlineMs),
   };
 }
@@ -106,7 +106,7 @@ class Bundle {
         return this.#configure(order);
       case "reload": {
         const { name } = order;
-        const reloaded = await this.#daemons?.reload(name, order.config);
+        const reloaded = await this.#daemons?.reload(name, order.config, order.secrets);
         const message =
           reloaded === undefined ? "not configured yet" : reloaded.ok ? "" : reloaded.message;
         this.#control.send({ kind: "reloaded", name, ok: reloaded?.ok === true, message });
@@ -126,6 +126,8 @@ class Bundle {
         audit: this.#openAudit(order),
         signal: this.#abort.signal,
         logFor,
+        onCredentialRefused: (name, slot) =>
+          this.#control.send({ kind: "credential-refused", name, slot }),
       });
       this.#daemons = daemons;
       this.#doors = chosen.map((it) => it.door);

@@ -4,7 +4,7 @@
  * every door and exits.
  *
  *   owner → bundle: configure (once, first), reload, stop
- *   bundle → owner: ready, reloaded, event, failed
+ *   bundle → owner: ready, reloaded, event, credential-refused, failed
  */
 import * as z from "zod/mini";
 import { auditEventSchema } from "./audit.ts";
@@ -37,6 +37,8 @@ const reload = z.strictObject({
   kind: z.literal("reload"),
   name: z.enum(DAEMON_NAMES),
   config: z.unknown(),
+  /** New values of slots; the others stay. */
+  secrets: z.optional(z.record(z.string(), z.string())),
 });
 const stop = z.strictObject({ kind: z.literal("stop"), deadlineMs: z.int() });
 
@@ -53,7 +55,19 @@ const reloaded = z.strictObject({
 });
 /** A decision, told to the owner after it was appended to the audit log. */
 const event = z.strictObject({ kind: z.literal("event"), event: auditEventSchema });
+/** An upstream answered 401 to a credential that the owner can read anew. */
+const refused = z.strictObject({
+  kind: z.literal("credential-refused"),
+  name: z.enum(DAEMON_NAMES),
+  slot: z.string(),
+});
 const failed = z.strictObject({ kind: z.literal("failed"), name: z.string(), message: z.string() });
 
-export const bundleReportSchema = z.discriminatedUnion("kind", [ready, reloaded, event, failed]);
+export const bundleReportSchema = z.discriminatedUnion("kind", [
+  ready,
+  reloaded,
+  event,
+  refused,
+  failed,
+]);
 export type BundleReport = z.infer<typeof bundleReportSchema>;

@@ -8,6 +8,7 @@ import type { HeaderList } from "../../policy/headers.ts";
 import type { Deny } from "../../policy/verdict.ts";
 import type { Audit } from "../descriptor.ts";
 import type { BufferBudget } from "./body.ts";
+import type { Budgets } from "./budget.ts";
 import type { HeaderBlock } from "./header-block.ts";
 import type { Listener, Lookup } from "./locate.ts";
 import type { Framing, Incoming, Outgoing } from "./message.ts";
@@ -20,6 +21,9 @@ export interface Services {
   readonly lookup: Lookup;
   readonly ownListeners: readonly Listener[];
   readonly buffers: BufferBudget;
+  readonly budgets: Budgets;
+  /** Told that an upstream refused the value of a slot. */
+  readonly onCredentialRefused: (slot: string) => void;
 }
 
 /** A request as it came in; `tunnel` is the authority of the CONNECT that it came through. */

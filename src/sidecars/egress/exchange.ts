@@ -54,7 +54,7 @@ export class Exchange implements AnswerReceiver {
   /** Sends the request over a link. */
   start(link: UpstreamLink): void {
     const { body, route } = this.#asked;
-    const { arrival, recorder } = this.#input;
+    const { arrival, recorder, services } = this.#input;
     const head = forwardHead(this.#asked, arrival.state);
     const whole = body.kind === "whole" ? body.bytes : undefined;
     if (recorder.logsTraffic) this.#logRequest(head.headers, whole);
@@ -66,6 +66,8 @@ export class Exchange implements AnswerReceiver {
     sendBody(this.#source, body, {
       upstream,
       rule: route.rule,
+      spend:
+        body.length === undefined ? (bytes) => services.budgets.spend(route, bytes) : undefined,
       onFound: (verdict) => this.#stop(() => this.#ends.onFound(verdict)),
       onBroken: (fault) => this.#broken(fault),
     });
@@ -83,7 +85,9 @@ export class Exchange implements AnswerReceiver {
       body.cancel();
       return;
     }
-    const { recorder } = this.#input;
+    const { recorder, services } = this.#input;
+    const { inject } = this.#asked;
+    if (head.status === 401 && inject !== undefined) services.onCredentialRefused(inject.slot);
     const relay = relayAnswer(head, body, this.#outgoing, {
       secrets: this.#secrets(),
       isHead: this.#asked.method === "HEAD",

@@ -3,14 +3,16 @@ import { messageOf } from "../../base/errors.ts";
 import { formatHostHeader } from "../../policy/authority.ts";
 import { deny } from "../../policy/decide.ts";
 import { maskText } from "../../policy/dlp/mask.ts";
+import { INTROSPECTION_RULE, isIntrospection } from "../../policy/introspect.ts";
 import type { Deny } from "../../policy/verdict.ts";
 import { authorize } from "./authorize.ts";
 import { asksWebSocket, classify, PROTOCOL_RULE } from "./classify.ts";
 import type { Arrival, Classified, Scanned, Services, StepResult } from "./context.ts";
 import { type ForwardInput, forward } from "./forward.ts";
+import { answerIntrospection } from "./introspect.ts";
 import { EMPTY_BODY } from "./message.ts";
 import type { Subject } from "./record.ts";
-import { refuseExchange } from "./refusal.ts";
+import { answerLocally, refuseExchange } from "./refusal.ts";
 import { scanRequest } from "./scan.ts";
 
 /** Judges and forwards one request: classify, authorize, scan, forward, record. */
@@ -21,6 +23,7 @@ export function handleRequest(arrival: Arrival, services: Services): void {
     const { incoming, state, tunnel } = arrival;
     const classified = classify(incoming, tunnel);
     if (classified.kind === "deny") return refuse(run, classified, undefined);
+    if (isIntrospection(classified.authority)) return introspect(run, classified);
     const authorized = authorize(classified, state.config);
     if (authorized.kind === "deny") return refuse(run, authorized, classified);
     const { buffers } = services;
@@ -38,11 +41,32 @@ type Run = Pick<ForwardInput, "arrival" | "services" | "recorder">;
 function send(run: Run, scanned: StepResult<Scanned>, classified: Classified): void {
   if (scanned.kind === "deny") return refuse(run, scanned, classified);
   if (run.arrival.outgoing.isOver) return undefined;
+  const { route, authority } = scanned;
+  const spent = run.services.budgets.take(route, authority.host, sizeOf(scanned));
+  if (spent !== undefined) return refuse(run, spent, classified);
   return forward(scanned, {
     ...run,
     onRefused: (verdict, kind) => refuse(run, verdict, classified, kind),
     onFault: (error) => fault(run, error, classified),
   });
+}
+
+/** Bytes that are known to leave; a body without length is counted on its way. */
+function sizeOf({ path, query, headers, body }: Scanned): number {
+  const head = headers.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
+  const length = body.kind === "whole" ? body.bytes.length : body.kind === "stream" && body.length;
+  return path.length + query.length + head + (length || 0);
+}
+
+/** Egress answers itself; that is a decision like any other. */
+function introspect(run: Run, asked: Classified): void {
+  const { arrival, recorder } = run;
+  const answer = answerIntrospection(asked, arrival.state.config.policy);
+  if ("reason" in answer) return refuse(run, answer, asked);
+  const allow = { kind: "allow", rule: INTROSPECTION_RULE } as const;
+  const denied = recorder.decide(subjectOf(arrival, asked, "request"), allow);
+  if (denied !== undefined) return refuse(run, denied, asked);
+  return answerLocally(arrival.outgoing, arrival.incoming.body, answer);
 }
 
 function guarded(run: Run, asked: Classified | undefined, step: () => void): void {

@@ -1,6 +1,5 @@
 /** Sends a body upstream as it was judged, with back-pressure. A finding ends it without an end, so that it cannot pass for whole. */
 import type { StreamScanner } from "../../policy/dlp/stream.ts";
-import type { HeaderList } from "../../policy/headers.ts";
 import type { Deny } from "../../policy/verdict.ts";
 import type { OutgoingBody } from "./context.ts";
 import type { BodyFault, BodySink, BodySource, ForwardBody } from "./message.ts";
@@ -9,6 +8,8 @@ import { found } from "./scan.ts";
 export interface SendOptions {
   readonly upstream: ForwardBody;
   readonly rule: string;
+  /** Counts what leaves, where it was not counted before; gives the refusal that ends it. */
+  readonly spend?: ((bytes: number) => Deny | undefined) | undefined;
   /** Something was found; nothing more is sent. */
   readonly onFound: (verdict: Deny) => void;
   /** The guest's body broke off. */
@@ -40,6 +41,8 @@ class ScannedSink implements BodySink {
 
   data(chunk: Buffer): boolean {
     if (this.isOver) return true;
+    const spent = this.#options.spend?.(chunk.length);
+    if (spent !== undefined) return this.#stop(spent);
     if (this.#scanner === undefined) return this.#options.upstream.write(chunk);
     const { safe, finding } = this.#scanner.push(chunk);
     return finding === undefined ? this.#options.upstream.write(safe) : this.#found(finding);
@@ -49,7 +52,7 @@ class ScannedSink implements BodySink {
     if (!this.isOver) this.#options.upstream.flush();
   }
 
-  end(trailers: HeaderList): void {
+  end(): void {
     if (this.isOver) return;
     const last = this.#scanner?.end();
     if (last?.finding !== undefined) {
@@ -58,7 +61,7 @@ class ScannedSink implements BodySink {
     }
     this.isOver = true;
     if (last !== undefined) this.#options.upstream.write(last.safe);
-    this.#options.upstream.end(trailers);
+    this.#options.upstream.end();
   }
 
   fail(fault: BodyFault): void {
@@ -68,9 +71,13 @@ class ScannedSink implements BodySink {
   }
 
   #found(finding: Parameters<typeof found>[0]): true {
+    return this.#stop(found(finding, this.#options.rule));
+  }
+
+  #stop(verdict: Deny): true {
     this.isOver = true;
     this.#source.cancel();
-    this.#options.onFound(found(finding, this.#options.rule));
+    this.#options.onFound(verdict);
     return true;
   }
 }

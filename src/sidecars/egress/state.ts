@@ -35,11 +35,33 @@ export interface EgressState {
   readonly recorder: (services: Pick<Services, "audit" | "log">) => Recorder;
 }
 
+/** Values by slot, and those that were replaced: an upstream may still accept, and echo, one of them. */
+export interface HeldSecrets {
+  readonly values: Secrets;
+  readonly retired: readonly NamedSecret[];
+}
+
+/** Most replaced values that are searched for and masked. */
+const MAX_RETIRED = 8;
+
+/** Replaces the values that changed. */
+export function replaceSecrets(held: HeldSecrets, values: Secrets): HeldSecrets {
+  const old = [...held.values].flatMap(([name, secret]): NamedSecret[] => {
+    const value = secret.reveal();
+    return name === CA_KEY_SLOT || values.get(name)?.reveal() === value ? [] : [{ name, value }];
+  });
+  return { values, retired: [...held.retired, ...old].slice(-MAX_RETIRED) };
+}
+
 /** Makes the state. Throws ProtocolError when a slot has no value or a part of the configuration is unusable. */
-export function createState(config: EgressConfig, secrets: Secrets, clock: Clock): EgressState {
+export function createState(
+  config: EgressConfig,
+  { values: secrets, retired }: HeldSecrets,
+  clock: Clock,
+): EgressState {
   const injected = config.policy.routes.flatMap((route) => route.auth?.slot ?? []);
-  const tokens = valuesOf(injected, secrets);
-  const searched = valuesOf([...injected, ...config.scanSlots], secrets);
+  const tokens = [...valuesOf(injected, secrets), ...retired];
+  const searched = [...valuesOf([...injected, ...config.scanSlots], secrets), ...retired];
   const caKey = secretOf(CA_KEY_SLOT, secrets);
   for (const { rule, auth } of config.policy.routes) {
     if (auth === undefined) continue;

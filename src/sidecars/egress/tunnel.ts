@@ -12,6 +12,7 @@ import {
   parseAuthority,
 } from "../../policy/authority.ts";
 import { decideConnect, deny } from "../../policy/decide.ts";
+import { INTROSPECTION_RULE, isIntrospection } from "../../policy/introspect.ts";
 import type { Deny } from "../../policy/verdict.ts";
 import { type ClientHello, parseClientHello } from "../../tls/client-hello.ts";
 import { badAuthority, PROTOCOL_RULE } from "./classify.ts";
@@ -90,6 +91,7 @@ function authorizeTunnel(url: string, state: EgressState): AuthorizedTunnel | De
   const parsed = parseAuthority(url, "https");
   if (!parsed.ok) return badAuthority(parsed);
   const { authority } = parsed;
+  if (isIntrospection(authority)) return { ...authority, rule: INTROSPECTION_RULE };
   const { verdict, route } = decideConnect(state.config.policy, authority);
   if (verdict.kind === "deny") return verdict;
   if (authority.kind !== "name") {
@@ -170,7 +172,7 @@ function startTls(
   const secure = new TLSSocket(socket, {
     isServer: true,
     secureContext: context,
-    ALPNProtocols: ["http/1.1"],
+    ALPNProtocols: ["h2", "http/1.1"],
   });
   secure.on("error", () => secure.destroy());
   secure.once("secure", () => onSecure(secure, { host, port, kind }));

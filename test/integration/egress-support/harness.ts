@@ -135,6 +135,7 @@ export interface HarnessOptions {
   readonly auditDirectory?: string;
   /** Replaces appending to the audit file. */
   readonly append?: (event: AuditEvent, file: AuditLog) => void;
+  readonly onCredentialRefused?: (slot: string) => void;
 }
 
 export async function startEgress(options: HarnessOptions): Promise<Harness> {
@@ -180,6 +181,7 @@ export async function startEgress(options: HarnessOptions): Promise<Harness> {
     ask: { ask: () => Promise.resolve("refused") },
     log: createLogger((line) => logLines.push(line)),
     signal: new AbortController().signal,
+    onCredentialRefused: (slot) => options.onCredentialRefused?.(slot),
   });
   return {
     door,
@@ -212,6 +214,7 @@ export function openTunnel(
   door: string,
   authority: string,
   servername?: string,
+  protocols: readonly string[] = ["http/1.1"],
 ): Promise<tls.TLSSocket> {
   const host = servername ?? authority.replace(/:\d+$/, "");
   return new Promise((resolve, reject) => {
@@ -231,7 +234,7 @@ export function openTunnel(
         socket,
         servername: host,
         ca: guestAuthority.certificatePem,
-        ALPNProtocols: ["http/1.1"],
+        ALPNProtocols: [...protocols],
       });
       secure.once("secureConnect", () => resolve(secure));
       secure.once("error", reject);
