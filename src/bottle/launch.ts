@@ -17,12 +17,14 @@ import type { CertificateAuthority } from "../tls/authority.ts";
 import { Bottle, type BottleParts } from "./bottle.ts";
 import { claimName, hostWriteError, openRunDirectory, type RecordKeeper } from "./claim.ts";
 import { EventHub } from "./events.ts";
+import type { LoginKeeper } from "./keep-login.ts";
 import {
   guestEnvironment,
   type OpenedGuest,
   openAuthority,
   openBundle,
   openGuest,
+  openLogins,
 } from "./open-parts.ts";
 import type { BottlePlan } from "./plan.ts";
 import { provisionGuest } from "./provision-guest.ts";
@@ -62,6 +64,8 @@ export interface LaunchState {
   readonly keeper: RecordKeeper;
   readonly events: EventHub;
   readonly env: Readonly<Record<string, string>>;
+  /** Who keeps the operator's logins new, by slot; filled when the bundle runs. */
+  readonly logins: Map<string, LoginKeeper>;
   step(step: LaunchStep): Promise<void>;
 }
 
@@ -98,6 +102,7 @@ export async function launch(plan: BottlePlan, options: LaunchOptions): Promise<
     keeper,
     events,
     env: guestEnvironment(plan, options.secrets),
+    logins: new Map(),
     step,
   };
   const parts = await openParts(state, scope, cancel);
@@ -132,6 +137,7 @@ async function openParts(
     guestScope,
     cancel,
   });
+  await openLogins(state, bundle, scope);
   await state.step("isolation");
   await state.step("doors");
   await Promise.all([verifyIsolation(guest), verifyDoors(plan, guest)]);

@@ -3,7 +3,7 @@
  * secrets it needs. Pure.
  */
 import { UsageError } from "../base/errors.ts";
-import type { AuthSpec, BottleSpec, MatchSpec, RouteSpec, TokenRef } from "../manifest/types.ts";
+import type { AuthSpec, BottleSpec, MatchSpec, RouteSpec } from "../manifest/types.ts";
 import { parseAuthority } from "../policy/authority.ts";
 import type {
   CredentialCarrier,
@@ -13,7 +13,7 @@ import type {
   RouteAuth,
 } from "../policy/egress.ts";
 import type { ProviderRoute } from "../providers/provider.ts";
-import type { SecretPlan } from "./plan.ts";
+import type { CredentialRef, SecretPlan } from "./plan.ts";
 
 /** What the routes need and give. */
 export interface ResolvedRoutes {
@@ -27,6 +27,8 @@ export interface RouteInput {
   readonly bottle: BottleSpec;
   readonly providerName: string;
   readonly providerRoutes: readonly ProviderRoute[];
+  /** Where the provider's own credential is read; undefined where it has none. */
+  readonly providerCredential: CredentialRef | undefined;
   /** `host[:port]` granted for this launch. */
   readonly allow: readonly string[];
   readonly slots: TokenSlots;
@@ -37,7 +39,7 @@ export class TokenSlots {
   readonly #nonce: string;
   readonly #slots = new Map<
     string,
-    { readonly slot: string; readonly placeholder: string; readonly ref: TokenRef }
+    { readonly slot: string; readonly placeholder: string; readonly ref: CredentialRef }
   >();
 
   constructor(nonce: string) {
@@ -45,7 +47,7 @@ export class TokenSlots {
   }
 
   /** The slot of a source; the same source always gives the same slot. */
-  slotOf(ref: TokenRef): { readonly slot: string; readonly placeholder: string } {
+  slotOf(ref: CredentialRef): { readonly slot: string; readonly placeholder: string } {
     const key = JSON.stringify(ref);
     const known = this.#slots.get(key);
     if (known !== undefined) return known;
@@ -95,8 +97,8 @@ function routeKey(route: { readonly host: string; readonly port: number | undefi
 }
 
 function providerRoute(route: ProviderRoute, input: RouteInput): Route {
-  const { authToken } = input.bottle.provider;
-  const hasAuth = route.carrier !== undefined && authToken !== undefined;
+  const { providerCredential: ref } = input;
+  const hasAuth = route.carrier !== undefined && ref !== undefined;
   return {
     rule: `provider.${input.providerName}`,
     host: route.host,
@@ -105,7 +107,7 @@ function providerRoute(route: ProviderRoute, input: RouteInput): Route {
     auth: hasAuth
       ? {
           carrier: route.carrier,
-          ...slotAndPlaceholder(input.slots, authToken),
+          ...slotAndPlaceholder(input.slots, ref),
           requirePlaceholder: false,
         }
       : undefined,
@@ -117,7 +119,7 @@ function providerRoute(route: ProviderRoute, input: RouteInput): Route {
 
 function slotAndPlaceholder(
   slots: TokenSlots,
-  ref: TokenRef,
+  ref: CredentialRef,
 ): Pick<RouteAuth, "slot" | "placeholder"> {
   const { slot, placeholder } = slots.slotOf(ref);
   return { slot, placeholder };

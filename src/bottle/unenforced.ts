@@ -21,11 +21,6 @@ export function refuseUnenforced(manifest: Manifest, backend: BackendName): void
   );
   refuse(bottle.egress.pipelock === "required", "egress.pipelock: required", "write pipelock: off");
   refuse(
-    bottle.provider.forwardHostCredentials,
-    "agent_provider.forward_host_credentials",
-    "use agent_provider.auth_token",
-  );
-  refuse(
     bottle.attachment !== "auto" && bottle.attachment !== "sockets",
     `attachment: ${bottle.attachment}`,
     "write attachment: auto",
