@@ -13,6 +13,7 @@ import type { BundleHandle, BundleHost } from "../bundle/contract.ts";
 import type { Exec, StdioEntry } from "../process/exec.ts";
 import { readOwner } from "../process/identity.ts";
 import { openAuditLog } from "../protocol/audit-log.ts";
+import { writePolicy } from "../protocol/policy.ts";
 import type { CertificateAuthority } from "../tls/authority.ts";
 import { Bottle, type BottleParts } from "./bottle.ts";
 import { claimName, hostWriteError, openRunDirectory, type RecordKeeper } from "./claim.ts";
@@ -125,6 +126,7 @@ async function openParts(
   await state.step("directories");
   scope.defer("run directory", () => removeRunDirectory(plan));
   openRunDirectory(plan);
+  notePolicy(plan);
   await state.step("audit");
   openAudit(state);
   scope.defer("audit log", () => closeAudit(plan, keeper, options.ports.clock));
@@ -153,6 +155,15 @@ async function closeBoth(guest: Scope, bundle: Scope, keeper: RecordKeeper): Pro
   if (exit_code === null && exit_signal === null) await first;
   const failures = [...(await bundle.close()), ...(await first)];
   if (failures.length > 0) throw new Error(describeTeardown(failures).join("; "));
+}
+
+/** Whoever asks later what the bottle may do, or might, is answered from this. */
+function notePolicy(plan: BottlePlan): void {
+  try {
+    writePolicy(plan.paths.state, plan.policy);
+  } catch (error) {
+    throw hostWriteError(error, plan.paths.state);
+  }
 }
 
 /** The owner writes the audit log before the bundle starts and after it ends; between, only the bundle does. */

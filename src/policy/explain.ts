@@ -33,7 +33,8 @@ function explainMatch(match: RequestMatch): string {
   return `${methods} on ${where}${headers.join("")}`;
 }
 
-function explainPath({ kind, value }: PathMatch): string {
+/** A path rule in words. */
+export function explainPath({ kind, value }: PathMatch): string {
   if (kind === "prefix") return `${value.replace(/\/$/, "")}/**`;
   return kind === "regex" ? `like ${value}` : value;
 }
