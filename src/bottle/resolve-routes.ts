@@ -214,7 +214,15 @@ function addAllowed(routes: Route[], text: string): void {
   }
   const port = text.includes(":") ? parsed.authority.port : undefined;
   const { host } = parsed.authority;
-  if (routes.some((route) => route.host === host && route.port === port)) return;
+  const known = routes.find((route) => route.host === host && route.port === port);
+  if (known?.matches.length === 0) return;
+  if (known !== undefined) {
+    throw new UsageError(
+      "usage.invalid",
+      `--allow "${text}" would widen ${known.rule}, which allows some requests to that host only`,
+      { hint: "leave --allow out, or change matches of that route in the bottle file" },
+    );
+  }
   routes.push({
     rule: "--allow",
     host,

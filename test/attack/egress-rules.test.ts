@@ -119,7 +119,7 @@ describe.each(modesHere())("rules of egress, bottle of %s", requires("bwrap"), (
     });
     attack.expectNoSecret(text);
     for (const [name, value] of Object.entries(attack.env))
-      if (/_TOKEN$/.test(name)) expect(text).not.toContain(value);
+      if (name.endsWith("_TOKEN")) expect(text).not.toContain(value);
     expect(attack.sink.count()).toEqual(before);
   });
 });

@@ -21,7 +21,7 @@ const AGENT = `
     });
     console.log(answer.status + " " + (await answer.text()).trim());
     if (answer.status === 200) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
   }
 })();`;
 

@@ -92,7 +92,7 @@ function globFits(parts: readonly string[], segments: readonly string[]): boolea
 
 function segmentFits(part: string, segment: string): boolean {
   if (part === "") return segment === "";
-  const [head = "", tail] = [part.charAt(0), part.slice(1)];
+  const [head, tail] = [part.charAt(0), part.slice(1)];
   if (head === "*") {
     for (let count = 0; count <= segment.length; count += 1)
       if (segmentFits(tail, segment.slice(count))) return true;

@@ -90,6 +90,14 @@ export function parsePattern(text: string): ParsedPattern {
   }
 }
 
+/** A character that stands for itself. */
+function plain(character: string): PatternNode {
+  if ("*+?{".includes(character)) throw new PatternFault("repeats nothing");
+  if ("]}".includes(character))
+    throw new PatternFault(`has a "${character}" without its beginning; write \\${character}`);
+  return literal(character);
+}
+
 class Reader {
   readonly #text: string;
   #at = 0;
@@ -175,16 +183,8 @@ class Reader {
         return { kind: "end" };
       case "\\":
         return { kind: "set", set: this.#escape() };
-      case "*":
-      case "+":
-      case "?":
-      case "{":
-        throw new PatternFault("repeats nothing");
-      case "]":
-      case "}":
-        throw new PatternFault(`has a "${character}" without its beginning; write \\${character}`);
       default:
-        return literal(character);
+        return plain(character);
     }
   }
 
