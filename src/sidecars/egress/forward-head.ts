@@ -20,6 +20,7 @@ export function forwardHead(asked: Scanned, state: EgressState): ForwardHead {
     target: formatTarget(path, query),
     headers,
     framing: framingOf(body, method),
+    takesTrailers: asked.block.has("te") && asked.block.tokens("te").includes("trailers"),
   };
 }
 

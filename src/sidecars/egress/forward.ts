@@ -31,21 +31,25 @@ interface Attempt {
   readonly asked: Scanned;
   readonly input: ForwardInput;
   readonly poolKey: string;
+  /** The guest speaks HTTP/2, so the upstream is asked for it too. */
+  readonly wantsHttp2: boolean;
   readonly number: number;
 }
 
 /** Forwards one request; at once where a connection is open. */
 export function forward(asked: Scanned, input: ForwardInput): void {
-  const { pool } = input.arrival.state;
+  const { state, incoming } = input.arrival;
+  const { pool } = state;
   const poolKey = poolKeyOf(asked.scheme, asked.authority);
-  const attempt = { asked, input, poolKey, number: 1 };
-  if (!pool.hasIdle(poolKey)) {
+  const wantsHttp2 = incoming.version === "2";
+  const attempt = { asked, input, poolKey, wantsHttp2, number: 1 };
+  if (!pool.hasRoom(poolKey, wantsHttp2)) {
     openFirst(attempt).catch(input.onFault);
     return;
   }
   const denied = recordAllow(asked, input);
   if (denied !== undefined) return input.onRefused(denied, "request");
-  const link = pool.take(poolKey);
+  const link = pool.take(poolKey, wantsHttp2);
   if (link === undefined) reopen(attempt).catch(input.onFault);
   else run(attempt, link);
 }
@@ -66,13 +70,14 @@ async function reopen(attempt: Attempt): Promise<void> {
 }
 
 async function openAt(attempt: Attempt, place: Place): Promise<void> {
-  const { asked, input, poolKey } = attempt;
+  const { asked, input, poolKey, wantsHttp2 } = attempt;
   const { state, outgoing } = input.arrival;
   const { scheme, authority } = asked;
   const { proxy, trust } = state;
+  const offersHttp2 = wantsHttp2 && scheme === "https";
   let link: UpstreamLink;
   try {
-    link = await state.pool.open(poolKey, { authority, scheme, place, proxy, trust });
+    link = await state.pool.open(poolKey, { authority, scheme, place, proxy, trust, offersHttp2 });
   } catch (error) {
     return input.onRefused(describeFailure(asked, error), "response");
   }

@@ -119,7 +119,7 @@ export function refuseMalformed(
   why: string,
   services: Services,
 ): void {
-  const explanation = `the request is not HTTP/1.1 as it should be: ${why}; send it anew`;
+  const explanation = `the request is not HTTP as it should be: ${why}; send it anew`;
   const verdict = deny("bad-request", PROTOCOL_RULE, explanation);
   const host = tunnel === undefined ? undefined : formatHostHeader(tunnel, "https");
   const subject = { kind: "request", host, method: undefined, path: undefined } as const;

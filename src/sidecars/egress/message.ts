@@ -118,6 +118,8 @@ export interface ForwardHead {
   /** Without Host, framing and those of the connection. */
   readonly headers: HeaderList;
   readonly framing: Framing;
+  /** The guest understands trailers of an answer. */
+  readonly takesTrailers: boolean;
 }
 
 /** Takes the answer of an upstream. */
@@ -136,7 +138,8 @@ export interface ForwardBody {
   /** False asks for silence until the receiver's `drain`. */
   write(chunk: Buffer): boolean;
   flush(): void;
-  end(trailers: HeaderList): void;
+  /** Trailers of a request go no further: few servers read them, and some take them for headers. */
+  end(): void;
   /** Breaks the exchange off: neither side may take it for whole. */
   reset(): void;
 }

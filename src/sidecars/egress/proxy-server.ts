@@ -11,6 +11,7 @@ import { Connections } from "./connections.ts";
 import type { Services } from "./context.ts";
 import { handleRequest, refuseMalformed } from "./handle-request.ts";
 import { GuestConnection, type GuestHandler } from "./http1/guest-connection.ts";
+import { GuestSession } from "./http2/guest-session.ts";
 import type { EgressState } from "./state.ts";
 import { Sweeper } from "./sweeper.ts";
 import { openTunnel } from "./tunnel.ts";
@@ -75,6 +76,7 @@ class Guests {
         handleRequest({ incoming, outgoing, tunnel, state: state() }, services),
       onMalformed: (why, outgoing) =>
         refuseMalformed({ outgoing, tunnel, state: state() }, why, services),
+      onFault: (error) => services.log.error("connection failed", { error: messageOf(error) }),
     };
   }
 
@@ -94,8 +96,12 @@ class Guests {
 
   #speakInside(socket: Socket, secure: TLSSocket, authority: Authority): void {
     const handler = this.#handler(authority, undefined);
-    const options = { socket: secure, handler, sweeper: this.#sweeper, endsAtOnce: true };
-    this.#connections.hold(socket, new GuestConnection(options));
+    const common = { socket: secure, handler, sweeper: this.#sweeper };
+    const holder =
+      secure.alpnProtocol === "h2"
+        ? new GuestSession(common)
+        : new GuestConnection({ ...common, endsAtOnce: true });
+    this.#connections.hold(socket, holder);
   }
 }
 

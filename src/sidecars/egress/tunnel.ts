@@ -175,6 +175,12 @@ function startTls(
     ALPNProtocols: ["h2", "http/1.1"],
   });
   secure.on("error", () => secure.destroy());
-  secure.once("secure", () => onSecure(secure, { host, port, kind }));
+  // Without a server of its own nobody else looks at faults behind the handshake.
+  secure.on("_tlsError", () => secure.destroy());
+  secure.once("secure", () => {
+    // Nor does anybody else note that the handshake is over, which HTTP/2 waits for.
+    Object.assign(secure, { secureConnecting: false });
+    onSecure(secure, { host, port, kind });
+  });
   return secure;
 }

@@ -20,7 +20,7 @@ export const BODY_IDLE_MS = 60_000;
 /** Time for the answer to a guest that has closed its own direction. */
 const HALF_CLOSED_MS = 60_000;
 /** Time a guest gets to read an answer while it is still sending. */
-const LINGER_MS = 2_000;
+export const LINGER_MS = 2_000;
 /** Bytes of further requests that are kept while one is being answered. */
 const MAX_PIPELINED_BYTES: number = 64 * 1024;
 
@@ -30,6 +30,8 @@ export interface GuestHandler {
   onRequest(incoming: Incoming, outgoing: Outgoing): void;
   /** Refuses what is no request. */
   onMalformed(why: string, outgoing: Outgoing): void;
+  /** Hears of a fault of ours, after which the connection is cut. */
+  onFault(error: unknown): void;
   /** Takes the bare connection over, where that is possible. */
   readonly onConnect: ((target: string, rest: Buffer | undefined) => void) | undefined;
 }
@@ -83,6 +85,15 @@ export class GuestConnection implements ExchangeHost, Limited {
 
   readonly #onData = (chunk: Buffer): void => {
     if (this.#mode !== "open") return;
+    try {
+      this.#read(chunk);
+    } catch (error) {
+      this.#options.handler.onFault(error);
+      this.#socket.destroy();
+    }
+  };
+
+  #read(chunk: Buffer): void {
     const exchange = this.#exchange;
     if (exchange === undefined) {
       this.#readHeads(chunk);
@@ -92,7 +103,7 @@ export class GuestConnection implements ExchangeHost, Limited {
     if (exchange.isBodyOpen) this.#allow(BODY_IDLE_MS);
     else if (this.#exchange === exchange) this.#afterBody(chunk.subarray(at));
     else if (at < chunk.length) this.#readHeads(chunk.subarray(at));
-  };
+  }
 
   #afterBody(rest: Buffer): void {
     this.deadline = this.#hasEnded ? this.deadline : 0;

@@ -16,6 +16,11 @@ const METHODS: ReadonlySet<string> = new Set(
   ).split(" "),
 );
 
+/** Whether a method is one of HTTP. */
+export function isMethod(method: string): boolean {
+  return METHODS.has(method);
+}
+
 /** Head of a request. */
 export interface RequestHead {
   readonly method: string;
@@ -48,7 +53,7 @@ export function parseRequestHead(text: string, memory: HeadMemory): RequestHead 
     return new Malformed("the request line is not a method, a target and a version");
   }
   const method = text.substring(0, first);
-  if (!METHODS.has(method)) return new Malformed("the method is not one of HTTP");
+  if (!isMethod(method)) return new Malformed("the method is not one of HTTP");
   if (second === first + 1 || !isAllOf(TARGET, text, first + 1, second)) {
     return new Malformed("the target is empty or holds a byte that no target has");
   }

@@ -79,8 +79,15 @@ export class UpstreamConnection implements UpstreamLink, Limited {
 
   #onData(chunk: Buffer): void {
     // Nobody asked: whatever this is, it must not be taken for the next answer.
-    if (this.#exchange === undefined) this.#socket.destroy();
-    else this.#exchange.feed(chunk);
+    if (this.#exchange === undefined) {
+      this.#socket.destroy();
+      return;
+    }
+    try {
+      this.#exchange.feed(chunk);
+    } catch (error) {
+      this.#socket.destroy(error instanceof Error ? error : new Error("a fault of our own"));
+    }
   }
 
   #onEnd(): void {

@@ -62,7 +62,7 @@ export class UpstreamExchange implements ForwardBody {
     const text = `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n${lines(headers)}${framingLine(framing)}Connection: keep-alive\r\n\r\n`;
     this.#writer.begin(text, coding);
     if (whole !== undefined) this.#writer.write(whole);
-    if (whole !== undefined || framing.kind === "none") this.end([]);
+    if (whole !== undefined || framing.kind === "none") this.end();
   }
 
   write(chunk: Buffer): boolean {
@@ -75,8 +75,7 @@ export class UpstreamExchange implements ForwardBody {
     if (!this.#isOver) this.#writer.flush();
   }
 
-  /** Trailers of a request go no further: few upstreams read them, and some take them for headers. */
-  end(_trailers: HeaderList): void {
+  end(): void {
     if (this.#isSent || this.#isOver) return;
     this.#isSent = true;
     this.#writer.end([]);
