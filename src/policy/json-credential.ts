@@ -51,7 +51,7 @@ export function setJsonCredential(
 ): Buffer | undefined {
   const place = findPlace({ headers: JSON_HEADERS, body }, pointer);
   if (typeof place === "string") return undefined;
-  place.parent[place.name] = value;
+  put(place.parent, place.name, value);
   return Buffer.from(JSON.stringify(place.root), "utf8");
 }
 
@@ -78,7 +78,7 @@ function findPlace({ headers, body }: JsonRequest, pointer: string): Place | str
     const child = own(parent, name) ?? {};
     if (!isObject(child)) return `what stands above ${pointer} is no object`;
     if (hasTwin(parent, name)) return TWIN;
-    parent[name] = child;
+    put(parent, name, child);
     parent = child;
   }
   const name = names.at(-1) ?? "";
@@ -89,6 +89,16 @@ const TWIN = "two of its fields differ in letter case only, which some servers t
 
 const own = (object: JsonObject, name: string): unknown =>
   Object.hasOwn(object, name) ? object[name] : undefined;
+
+/** Sets a field whatever it is called: `__proto__` is one like any other in JSON. */
+function put(object: JsonObject, name: string, value: unknown): void {
+  Object.defineProperty(object, name, {
+    value,
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  });
+}
 
 function hasTwin(object: JsonObject, name: string): boolean {
   const wanted = name.toLowerCase();
