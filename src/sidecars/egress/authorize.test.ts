@@ -34,6 +34,7 @@ const asked = (more: Partial<Classified> = {}): Classified => ({
   headers: [],
   block: HeaderBlock.of(more.headers ?? []),
   framing: { kind: "none" },
+  isWebSocket: false,
   ...more,
 });
 

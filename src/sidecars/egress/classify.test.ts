@@ -42,6 +42,7 @@ describe("classifying", () => {
       ],
       block: request.block,
       framing: { kind: "length", length: 5 },
+      isWebSocket: false,
     });
   });
 

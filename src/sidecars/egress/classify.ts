@@ -17,6 +17,7 @@ import { LruMap } from "../../tls/lru-map.ts";
 import type { Arrival, Classified, StepResult } from "./context.ts";
 import type { HeaderBlock } from "./header-block.ts";
 import type { Incoming } from "./message.ts";
+import { judgeUpgrade } from "./websocket/handshake.ts";
 
 /** Rule that stands for the protocol itself in verdicts. */
 export const PROTOCOL_RULE = "egress.protocol";
@@ -34,7 +35,11 @@ const refuse = (reason: ReasonCode, explanation: string): Deny =>
 export function classify(request: RawRequest, tunnel: Arrival["tunnel"]): StepResult<Classified> {
   const { method, block, framing } = request;
   const scheme: Scheme = tunnel === undefined ? "http" : "https";
-  const fault = refuseMethod(method) ?? refuseUpgrade(block) ?? refuseExpectation(block);
+  const isUpgrade = block.has("upgrade") || block.has("http2-settings");
+  const fault =
+    refuseMethod(method) ??
+    (isUpgrade ? judgeUpgrade(request, PROTOCOL_RULE) : undefined) ??
+    refuseExpectation(block);
   if (fault !== undefined) return fault;
   const target =
     tunnel === undefined
@@ -49,24 +54,19 @@ export function classify(request: RawRequest, tunnel: Arrival["tunnel"]): StepRe
   }
   const { authority } = target;
   const asked = { scheme, authority, method, path: path.path, query: path.query };
-  return { kind: "classified", ...asked, headers: block.list, block, framing };
+  return {
+    kind: "classified",
+    ...asked,
+    headers: block.list,
+    block,
+    framing,
+    isWebSocket: isUpgrade,
+  };
 }
 
 function refuseMethod(method: string): Deny | undefined {
   if (method !== "TRACE" && method !== "CONNECT" && method !== "") return undefined;
   return refuse("bad-request", `${method || "no method"} is not forwarded; use another method`);
-}
-
-/** Upgrades would turn a connection that is judged request by request into an opaque one. */
-function refuseUpgrade(block: HeaderBlock): Deny | undefined {
-  if (!block.has("upgrade") && !block.has("http2-settings")) return undefined;
-  const what = asksWebSocket(block) ? "WebSocket is" : "protocol upgrades are";
-  return refuse("upgrade-refused", `${what} not carried; use plain requests over HTTP/1.1`);
-}
-
-/** Whether a request asks for a WebSocket: such clients fall back to plain requests when they are told so. */
-export function asksWebSocket(block: HeaderBlock): boolean {
-  return block.has("upgrade") && block.tokens("upgrade").includes("websocket");
 }
 
 /** Nobody knows what an unknown expectation would ask of the upstream. */

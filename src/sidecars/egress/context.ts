@@ -48,6 +48,8 @@ export interface Classified {
   /** The same headers, for looking up. */
   readonly block: HeaderBlock;
   readonly framing: Framing;
+  /** Asks to go on as a WebSocket. */
+  readonly isWebSocket: boolean;
 }
 
 /** After authorize: by which rule, and what happens to credentials. */

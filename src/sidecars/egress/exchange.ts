@@ -16,10 +16,14 @@ import type {
   BodySource,
   ForwardBody,
   Outgoing,
+  Switched,
   UpstreamLink,
 } from "./message.ts";
 import { maskHeaders, type Relay, relayAnswer } from "./relay-answer.ts";
 import { sendBody } from "./send-body.ts";
+import { judgeSwitch, switchHeaders } from "./websocket/handshake.ts";
+import { MessageJudge } from "./websocket/message-judge.ts";
+import { relayWebSocket } from "./websocket/relay.ts";
 
 /** Interim answers that mean something to a guest; it gets its own 100. */
 const RELAYED_INTERIM: ReadonlySet<number> = new Set([102, 103]);
@@ -101,6 +105,36 @@ export class Exchange implements AnswerReceiver {
       body.cancel();
       this.#stop(() => this.#ends.onFailed(error, false));
     } else this.#relay = relay;
+  }
+
+  switched(answer: HeaderBlock, upstream: Switched): void {
+    const { block } = this.#asked;
+    const fault = this.#isOver ? "the guest is gone" : judgeSwitch(block, answer);
+    const kept = endToEnd(answer, ["alt-svc"]);
+    const headers = [...switchHeaders(), ...maskHeaders(kept, this.#secrets())];
+    const guest = fault === undefined ? this.#outgoing.switchProtocols(headers) : undefined;
+    if (guest === undefined) {
+      upstream.socket.destroy();
+      this.fail(new Error(fault ?? "the guest is gone"), false);
+      return;
+    }
+    this.#isOver = true;
+    this.#carry(guest, upstream);
+  }
+
+  #carry(guest: Switched, upstream: Switched): void {
+    const { route } = this.#asked;
+    const { arrival, services } = this.#input;
+    const { scanPolicy } = arrival.state;
+    const isScanned = route.scansOutbound && scanPolicy.detectors.length > 0;
+    relayWebSocket({
+      guest,
+      upstream,
+      judge: isScanned ? new MessageJudge(route, scanPolicy, services.buffers) : undefined,
+      spend: (bytes) => services.budgets.spend(route, bytes),
+      secrets: this.#secrets(),
+      onRefused: (verdict) => this.#ends.onFound(verdict),
+    });
   }
 
   fail(error: Error, isStale: boolean): void {

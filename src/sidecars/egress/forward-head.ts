@@ -8,6 +8,7 @@ import type { OutgoingBody, Scanned } from "./context.ts";
 import { endToEnd } from "./headers.ts";
 import { type ForwardHead, type Framing, NO_BODY, STREAM_BODY } from "./message.ts";
 import type { EgressState } from "./state.ts";
+import { EXTENSIONS } from "./websocket/handshake.ts";
 
 /** Makes the head that an upstream gets. */
 export function forwardHead(asked: Scanned, state: EgressState): ForwardHead {
@@ -20,6 +21,7 @@ export function forwardHead(asked: Scanned, state: EgressState): ForwardHead {
     target: formatTarget(path, query),
     headers,
     framing: framingOf(body, method),
+    isUpgrade: asked.isWebSocket,
     takesTrailers: asked.block.has("te") && asked.block.tokens("te").includes("trailers"),
   };
 }
@@ -46,7 +48,8 @@ function injectCredential(
 const UNMASKABLE = ["accept-encoding", "range", "if-range"];
 
 function keptHeaders(asked: Scanned): HeaderList {
-  const { block, dropHeaders, route } = asked;
+  const { block, route } = asked;
+  const dropHeaders = asked.isWebSocket ? [...asked.dropHeaders, EXTENSIONS] : asked.dropHeaders;
   if (route.auth === undefined) return endToEnd(block, dropHeaders);
   const kept = endToEnd(block, [...dropHeaders, ...UNMASKABLE]);
   return [...kept, ["Accept-Encoding", "identity"]];

@@ -6,7 +6,7 @@ import { maskText } from "../../policy/dlp/mask.ts";
 import { INTROSPECTION_RULE, isIntrospection } from "../../policy/introspect.ts";
 import type { Deny } from "../../policy/verdict.ts";
 import { authorize } from "./authorize.ts";
-import { asksWebSocket, classify, PROTOCOL_RULE } from "./classify.ts";
+import { classify, PROTOCOL_RULE } from "./classify.ts";
 import type { Arrival, Classified, Scanned, Services, StepResult } from "./context.ts";
 import { type ForwardInput, forward } from "./forward.ts";
 import { answerIntrospection } from "./introspect.ts";
@@ -14,6 +14,7 @@ import { EMPTY_BODY } from "./message.ts";
 import type { Subject } from "./record.ts";
 import { answerLocally, refuseExchange } from "./refusal.ts";
 import { scanRequest } from "./scan.ts";
+import { asksWebSocket } from "./websocket/handshake.ts";
 
 /** Judges and forwards one request: classify, authorize, scan, forward, record. */
 export function handleRequest(arrival: Arrival, services: Services): void {

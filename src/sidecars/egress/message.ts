@@ -2,6 +2,7 @@
  * One HTTP exchange, whatever version carries it: what the framer of HTTP/1.1 and the sessions of HTTP/2 give, and all that
  * judging and forwarding ever see. Invariant: names are tokens, values hold no control bytes, and a body has one length.
  */
+import type { Socket } from "node:net";
 import type { HeaderList } from "../../policy/headers.ts";
 import type { HeaderBlock } from "./header-block.ts";
 
@@ -84,6 +85,12 @@ export interface AnswerHead {
   readonly framing: Framing;
 }
 
+/** A connection that speaks something else than HTTP from now on, and what was read of that already. */
+export interface Switched {
+  readonly socket: Socket;
+  readonly rest: Buffer | undefined;
+}
+
 /** Where the answer to one request goes. After `end` or `reset` every call but a second one of these is a fault. */
 export interface Outgoing {
   readonly isHeadSent: boolean;
@@ -99,6 +106,8 @@ export interface Outgoing {
   end(trailers: HeaderList): void;
   /** Ends the exchange so that it cannot pass for whole. */
   reset(): void;
+  /** Answers an upgrade and lets the connection go; undefined where a connection carries more than one exchange. */
+  switchProtocols(headers: HeaderList): Switched | undefined;
   /** Takes no further request on this connection. */
   closeAfter(): void;
   onDrain: (() => void) | undefined;
@@ -120,6 +129,8 @@ export interface ForwardHead {
   readonly framing: Framing;
   /** The guest understands trailers of an answer. */
   readonly takesTrailers: boolean;
+  /** Asks to switch to WebSocket. */
+  readonly isUpgrade: boolean;
 }
 
 /** Takes the answer of an upstream. */
@@ -127,6 +138,8 @@ export interface AnswerReceiver {
   interim(status: number, headers: HeaderList): void;
   /** The body must be made to flow before this returns, or be cancelled. */
   answer(head: AnswerHead, body: BodySource): void;
+  /** The upstream agreed to switch; the connection is the receiver's. */
+  switched(answer: HeaderBlock, upstream: Switched): void;
   /** There will be no answer. `isStale`: a reused connection broke before a single byte of one. */
   fail(error: Error, isStale: boolean): void;
   /** The request's body may go on. */

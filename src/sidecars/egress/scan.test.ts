@@ -42,6 +42,7 @@ const outgoing: Outgoing = {
   end: () => undefined,
   reset: () => undefined,
   closeAfter: () => undefined,
+  switchProtocols: () => undefined,
   onDrain: undefined,
   onGone: undefined,
   onOver: undefined,
@@ -73,6 +74,7 @@ async function run(more: More = {}, buffers = createBufferBudget()): Promise<Ste
     dropHeaders: [],
     cleanQuery: rest.query ?? "",
     inject: undefined,
+    isWebSocket: false,
     ...rest,
   };
   const incoming = incomingOf(asked, body ?? Buffer.alloc(0));

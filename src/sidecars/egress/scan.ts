@@ -6,13 +6,7 @@ import { deny } from "../../policy/decide.ts";
 import { redact } from "../../policy/dlp/mask.ts";
 import { scan } from "../../policy/dlp/scan.ts";
 import { createStreamScanner } from "../../policy/dlp/stream.ts";
-import {
-  type Finding,
-  type ScanPolicy,
-  type Surface,
-  textView,
-  type Unjudged,
-} from "../../policy/dlp/types.ts";
+import { type ScanPolicy, type Surface, textView } from "../../policy/dlp/types.ts";
 import type { HeaderList } from "../../policy/headers.ts";
 import { judgeJsonCredential } from "../../policy/json-credential.ts";
 import { formatTarget } from "../../policy/path.ts";
@@ -21,6 +15,7 @@ import { type BodyStart, type BufferBudget, MAX_WHOLE_BODY_BYTES, readBodyStart 
 import type { Arrival, Authorized, OutgoingBody, Scanned, StepResult } from "./context.ts";
 import { codingsOf, decodeBody } from "./decode-body.ts";
 import { HeaderBlock } from "./header-block.ts";
+import { found, judgeBytes, sameLength, tooMuchHeld } from "./judge-bytes.ts";
 import type { BodyFault } from "./message.ts";
 
 /** What the step works on besides the request's own facts. */
@@ -29,9 +24,6 @@ export interface ScanInput {
   readonly policy: ScanPolicy;
   readonly buffers: BufferBudget;
 }
-
-/** Masks with the same number of bytes, so that no length in the message becomes wrong. */
-const sameLength = (finding: Finding): string => "*".repeat(finding.length);
 
 /** Searches host, target, headers and body of one request; at once where there is no body to wait for. */
 export function scanRequest(
@@ -133,11 +125,13 @@ async function judgeBody(
   const hidden =
     decoded === undefined ? undefined : scan({ surface: "body", bytes: decoded }, policy)[0];
   if (hidden !== undefined) return found(hidden, route.rule);
-  const [finding] = scan({ surface: "body", bytes }, policy);
-  if (finding === undefined) return bytes;
-  if (route.outboundOnMatch !== "redact" || codings.length > 0) return found(finding, route.rule);
-  const masked = redact({ surface: "body", bytes }, policy, sameLength);
-  return masked.ok ? masked.bytes : found(finding, route.rule);
+  // What stands in an encoded body cannot be masked in it.
+  const { rule, outboundOnMatch } = route;
+  return judgeBytes(
+    bytes,
+    { rule, outboundOnMatch: codings.length > 0 ? "block" : outboundOnMatch },
+    policy,
+  );
 }
 
 /** Decides how the body is judged: whole up to the bound, else on its way; without a policy it only passes. */
@@ -172,7 +166,7 @@ async function takeStart(
   const { rule } = asked.route;
   const start = await readWithin(input, rest.length);
   if (start === "no-memory") {
-    return refuse("not-ready", rule, "too many bodies are held at once; try again later");
+    return tooMuchHeld(rule);
   }
   switch (start.kind) {
     case "broken":
@@ -210,19 +204,5 @@ function tooLarge(rule: string): Deny {
     "body-too-large",
     rule,
     `an encoded body over ${limit} cannot be judged; send it without content encoding`,
-  );
-}
-
-/** The refusal of a finding, or of what could not be judged. Names the secret and how it was hidden, never its value. */
-export function found(finding: Finding | Unjudged, rule: string): Deny {
-  if (finding.kind === "unjudged") {
-    const why = `the ${finding.surface} has more encodings inside each other than can be undone`;
-    return refuse("undecodable-body", rule, `${why}; send it with fewer of them, or in parts`);
-  }
-  const what = `${finding.secret} (${finding.encoding}) was found in the ${finding.surface}`;
-  return refuse(
-    "secret-found",
-    rule,
-    `${what}; a known secret does not leave, use its placeholder instead`,
   );
 }

@@ -2,8 +2,8 @@
 import type { StreamScanner } from "../../policy/dlp/stream.ts";
 import type { Deny } from "../../policy/verdict.ts";
 import type { OutgoingBody } from "./context.ts";
+import { found } from "./judge-bytes.ts";
 import type { BodyFault, BodySink, BodySource, ForwardBody } from "./message.ts";
-import { found } from "./scan.ts";
 
 export interface SendOptions {
   readonly upstream: ForwardBody;

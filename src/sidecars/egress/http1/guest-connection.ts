@@ -3,7 +3,7 @@
  * are read as the next request or not at all; nothing of them is ever forwarded as it is.
  */
 import type { Socket } from "node:net";
-import type { Incoming, Outgoing } from "../message.ts";
+import type { Incoming, Outgoing, Switched } from "../message.ts";
 import type { Limited, Sweeper } from "../sweeper.ts";
 import { Malformed } from "./fields.ts";
 import { type ExchangeHost, GuestExchange, UNREADABLE } from "./guest-exchange.ts";
@@ -187,6 +187,14 @@ export class GuestConnection implements ExchangeHost, Limited {
 
   cut(): void {
     this.#socket.destroy();
+  }
+
+  release(): Switched {
+    const rest = this.#held;
+    this.#held = undefined;
+    this.#exchange = undefined;
+    this.#detach();
+    return { socket: this.#socket, rest };
   }
 
   pause(): void {

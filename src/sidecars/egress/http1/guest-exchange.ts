@@ -8,6 +8,7 @@ import {
   EMPTY_BODY,
   type Incoming,
   type Outgoing,
+  type Switched,
 } from "../message.ts";
 import { type BodyDecoder, createDecoder } from "./body-decoder.ts";
 import { BodyStream, type Tap } from "./body-stream.ts";
@@ -21,6 +22,8 @@ export interface ExchangeHost extends Tap {
   answered(exchange: GuestExchange): void;
   /** Cuts the connection. */
   cut(): void;
+  /** Lets the connection go, with what was read behind the request. */
+  release(): Switched;
 }
 
 /** Stands for a request whose head could not be read. */
@@ -139,6 +142,16 @@ export class GuestExchange implements Outgoing {
     this.isOver = true;
     this.#host.cut();
     this.onOver?.();
+  }
+
+  switchProtocols(headers: HeaderList): Switched | undefined {
+    if (this.isOver) return undefined;
+    this.isHeadSent = true;
+    this.isOver = true;
+    this.#host.writer.interim(`HTTP/1.1 101 Switching Protocols\r\n${lines(headers)}\r\n`);
+    const switched = this.#host.release();
+    this.onOver?.();
+    return switched;
   }
 
   closeAfter(): void {

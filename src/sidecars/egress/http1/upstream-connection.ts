@@ -35,9 +35,7 @@ export class UpstreamConnection implements UpstreamLink, Limited {
     this.#sweeper = sweeper;
     this.#owner = owner;
     sweeper.add(this);
-    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
-    socket.on("end", () => this.#onEnd());
-    socket.on("drain", () => this.#exchange?.onDrain());
+    socket.on("data", this.#onData).on("end", this.#onEnd).on("drain", this.#onDrain);
     socket.on("error", (error) => {
       this.#error = error;
     });
@@ -55,6 +53,7 @@ export class UpstreamConnection implements UpstreamLink, Limited {
       isFirst: this.#used === 0,
       over: (isReusable) => this.#over(isReusable),
       touch: () => this.#touch(),
+      release: () => this.#release(),
     });
     this.#used += 1;
     this.#exchange = exchange;
@@ -77,7 +76,7 @@ export class UpstreamConnection implements UpstreamLink, Limited {
     this.deadline = this.#sweeper.after(UPSTREAM_IDLE_MS);
   }
 
-  #onData(chunk: Buffer): void {
+  readonly #onData = (chunk: Buffer): void => {
     // Nobody asked: whatever this is, it must not be taken for the next answer.
     if (this.#exchange === undefined) {
       this.#socket.destroy();
@@ -88,11 +87,23 @@ export class UpstreamConnection implements UpstreamLink, Limited {
     } catch (error) {
       this.#socket.destroy(error instanceof Error ? error : new Error("a fault of our own"));
     }
-  }
+  };
 
-  #onEnd(): void {
+  readonly #onEnd = (): void => {
     const exchange = this.#exchange;
     if (exchange === undefined || !exchange.endsHere()) this.#socket.destroy();
+  };
+
+  readonly #onDrain = (): void => this.#exchange?.onDrain();
+
+  /** Lets the socket go; the owner still counts it until it closes. */
+  #release(): Socket {
+    this.#exchange = undefined;
+    this.#sweeper.delete(this);
+    return this.#socket
+      .off("data", this.#onData)
+      .off("end", this.#onEnd)
+      .off("drain", this.#onDrain);
   }
 
   #onClose(): void {

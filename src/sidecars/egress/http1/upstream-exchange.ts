@@ -30,6 +30,8 @@ export interface UpstreamHost {
   over(isReusable: boolean): void;
   /** Something came. */
   touch(): void;
+  /** Lets the connection go. */
+  release(): Socket;
 }
 
 /** One exchange. */
@@ -37,6 +39,7 @@ export class UpstreamExchange implements ForwardBody {
   readonly #host: UpstreamHost;
   readonly #receiver: AnswerReceiver;
   readonly #method: string;
+  readonly #isUpgrade: boolean;
   readonly #writer: MessageWriter;
   readonly #heads = new HeadBuffer();
   #decoder: BodyDecoder | undefined;
@@ -52,6 +55,7 @@ export class UpstreamExchange implements ForwardBody {
     this.#host = host;
     this.#receiver = receiver;
     this.#method = head.method;
+    this.#isUpgrade = head.isUpgrade;
     this.#writer = new MessageWriter(host.socket);
   }
 
@@ -59,7 +63,7 @@ export class UpstreamExchange implements ForwardBody {
   begin(head: ForwardHead, whole: Buffer | undefined): void {
     const { method, target, host, headers, framing } = head;
     const coding = codingOf(framing);
-    const text = `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n${lines(headers)}${framingLine(framing)}Connection: keep-alive\r\n\r\n`;
+    const text = `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n${lines(headers)}${framingLine(framing)}${connectionLines(head)}\r\n`;
     this.#writer.begin(text, coding);
     if (whole !== undefined) this.#writer.write(whole);
     if (whole !== undefined || framing.kind === "none") this.end();
@@ -174,11 +178,17 @@ export class UpstreamExchange implements ForwardBody {
 
   #interim(head: StatusHead, rest: Buffer | undefined): Buffer | undefined {
     this.#interims += 1;
-    // Nothing was asked for that could be switched to.
-    if (head.status === 101) return this.#malformed("it switches protocols without being asked to");
+    if (head.status === 101) return this.#switch(head, rest);
     if (this.#interims > MAX_INTERIM) return this.#malformed("it sends no end of interim answers");
     this.#receiver.interim(head.status, head.block.list);
     return rest;
+  }
+
+  #switch({ block }: StatusHead, rest: Buffer | undefined): undefined {
+    if (!this.#isUpgrade) return this.#malformed("it switches protocols without being asked to");
+    this.#isOver = true;
+    this.#receiver.switched(block, { socket: this.#host.release(), rest });
+    return undefined;
   }
 
   readonly #onBodyData = (chunk: Buffer): void => this.#body?.push(chunk);
@@ -219,6 +229,10 @@ export class UpstreamExchange implements ForwardBody {
     this.#host.over(false);
     return undefined;
   }
+}
+
+function connectionLines({ isUpgrade }: ForwardHead): string {
+  return isUpgrade ? "Connection: Upgrade\r\nUpgrade: websocket\r\n" : "Connection: keep-alive\r\n";
 }
 
 function codingOf(framing: Framing): Coding {

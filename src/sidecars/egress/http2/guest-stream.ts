@@ -123,6 +123,10 @@ export class GuestStream implements Outgoing {
     this.onOver?.();
   }
 
+  switchProtocols(): undefined {
+    return undefined;
+  }
+
   closeAfter(): void {
     // Streams end by themselves; the session goes on.
   }
