@@ -80,7 +80,10 @@ export { isName, isVariable } from "./manifest/names.ts";
 export { readConfirmations, saveConfirmation } from "./manifest/read.ts";
 export { decideTrust } from "./manifest/trust.ts";
 export type { Manifest } from "./manifest/types.ts";
+export type { EgressPolicy } from "./policy/egress.ts";
 export { explainRoute } from "./policy/explain.ts";
+export { explainRequest, type RequestExplanation } from "./policy/explain-request.ts";
+export { describePolicy } from "./policy/introspect.ts";
 export { createExec } from "./process/spawn.ts";
 export { openSafeStdio, type SafeStdio } from "./process/stdio-relay.ts";
 export {

@@ -92,6 +92,7 @@ export const ERROR_CODES = {
   "launch.agent": code("launch", "the agent's program could not be started"),
   "launch.copy": code("launch", "a copy into or out of the guest failed"),
   "launch.audit": code("launch", "the audit log cannot be written"),
+  "launch.host-login": code("launch", "the agent's login on this machine cannot be used"),
   "launch.secret-command": code("launch", "a command that prints a secret failed"),
 
   "policy.denied": code("denied", "policy forbids this"),

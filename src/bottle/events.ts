@@ -7,6 +7,13 @@ export type BottleEvent =
   | { readonly kind: "progress"; readonly step: LaunchStep; readonly detail: string }
   | { readonly kind: "decision"; readonly event: AuditEvent }
   | { readonly kind: "bundle-restarted"; readonly reason: string }
+  /** The operator's own login that egress uses: read anew, or in need of the operator. */
+  | {
+      readonly kind: "credential";
+      readonly state: "renewed" | "expired" | "refused";
+      readonly name: string;
+      readonly detail: string;
+    }
   | { readonly kind: "agent-started"; readonly argv: readonly string[] }
   | {
       readonly kind: "agent-exited";

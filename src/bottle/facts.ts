@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { BackendName, BackendSurvey } from "../backends/contract.ts";
+import { systemClock } from "../base/clock.ts";
 import { BugError, systemCode } from "../base/errors.ts";
 import { type HostPath, parseHostPath } from "../base/ids.ts";
 import type { HomePaths } from "../base/paths.ts";
@@ -36,11 +37,12 @@ export interface FactsInput {
 export async function readFacts(input: FactsInput): Promise<Facts> {
   const { home, env, manifest } = input;
   const isRoot = process.geteuid?.() === 0;
-  const [taken, builds, program, skills] = await Promise.all([
+  const [taken, builds, program, skills, hostLogin] = await Promise.all([
     takenNames(home),
     builtFiles(),
     findProgram(manifest, env),
     findSkills(manifest, input.userHome),
+    findLogin(input),
   ]);
   return {
     home,
@@ -66,7 +68,15 @@ export async function readFacts(input: FactsInput): Promise<Facts> {
     terminalEnv: terminalEnv(env),
     hasTerminal: input.hasTerminal,
     skills,
+    hostLogin,
   };
+}
+
+async function findLogin({ manifest, userHome, env }: FactsInput): Promise<Facts["hostLogin"]> {
+  const { provider } = manifest.bottle;
+  if (!provider.forwardHostCredentials) return undefined;
+  const { probeHostLogin } = await import("./host-login.ts");
+  return probeHostLogin(provider.template, { userHome, env, nowMs: systemClock.now() });
 }
 
 async function takenNames(home: HomePaths): Promise<readonly string[]> {

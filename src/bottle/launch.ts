@@ -13,16 +13,19 @@ import type { BundleHandle, BundleHost } from "../bundle/contract.ts";
 import type { Exec, StdioEntry } from "../process/exec.ts";
 import { readOwner } from "../process/identity.ts";
 import { openAuditLog } from "../protocol/audit-log.ts";
+import { writePolicy } from "../protocol/policy.ts";
 import type { CertificateAuthority } from "../tls/authority.ts";
 import { Bottle, type BottleParts } from "./bottle.ts";
 import { claimName, hostWriteError, openRunDirectory, type RecordKeeper } from "./claim.ts";
 import { EventHub } from "./events.ts";
+import type { LoginKeeper } from "./keep-login.ts";
 import {
   guestEnvironment,
   type OpenedGuest,
   openAuthority,
   openBundle,
   openGuest,
+  openLogins,
 } from "./open-parts.ts";
 import type { BottlePlan } from "./plan.ts";
 import { provisionGuest } from "./provision-guest.ts";
@@ -64,6 +67,8 @@ export interface LaunchState {
   readonly keeper: RecordKeeper;
   readonly events: EventHub;
   readonly env: Readonly<Record<string, string>>;
+  /** Who keeps the operator's logins new, by slot; filled when the bundle runs. */
+  readonly logins: Map<string, LoginKeeper>;
   step(step: LaunchStep): Promise<void>;
 }
 
@@ -100,6 +105,7 @@ export async function launch(plan: BottlePlan, options: LaunchOptions): Promise<
     keeper,
     events,
     env: guestEnvironment(plan, options.secrets),
+    logins: new Map(),
     step,
   };
   const parts = await openParts(state, scope, cancel);
@@ -122,6 +128,7 @@ async function openParts(
   await state.step("directories");
   scope.defer("run directory", () => removeRunDirectory(plan));
   openRunDirectory(plan);
+  notePolicy(plan);
   await state.step("audit");
   openAudit(state);
   scope.defer("audit log", () => closeAudit(plan, keeper, options.ports.clock));
@@ -134,6 +141,7 @@ async function openParts(
     guestScope,
     cancel,
   });
+  await openLogins(state, bundle, scope);
   await state.step("isolation");
   await state.step("doors");
   await Promise.all([verifyIsolation(plan, guest), verifyDoors(plan, guest)]);
@@ -149,6 +157,15 @@ async function closeBoth(guest: Scope, bundle: Scope, keeper: RecordKeeper): Pro
   if (exit_code === null && exit_signal === null) await first;
   const failures = [...(await bundle.close()), ...(await first)];
   if (failures.length > 0) throw new Error(describeTeardown(failures).join("; "));
+}
+
+/** Whoever asks later what the bottle may do, or might, is answered from this. */
+function notePolicy(plan: BottlePlan): void {
+  try {
+    writePolicy(plan.paths.state, plan.policy);
+  } catch (error) {
+    throw hostWriteError(error, plan.paths.state);
+  }
 }
 
 /** The owner writes the audit log before the bundle starts and after it ends; between, only the bundle does. */

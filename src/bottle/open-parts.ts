@@ -18,6 +18,7 @@ import { type CertificateAuthority, createAuthority } from "../tls/authority.ts"
 import { hostWriteError } from "./claim.ts";
 import type { LaunchState } from "./launch.ts";
 import type { BottlePlan } from "./plan.ts";
+import { loginSlots } from "./resolve-credential.ts";
 
 /** Days a bottle's authority is valid; a resumed bottle gets a new one. */
 const AUTHORITY_DAYS = 30;
@@ -74,9 +75,28 @@ export async function openBundle(
           bundle_objects: recordedObjects(resources.objects ?? {}),
         }),
       onProgress: (detail) => events.emit({ kind: "progress", step: "bundle", detail }),
+      onCredentialRefused: (slot) => void state.logins.get(slot)?.refused(),
       onRestart: (reason) => events.emit({ kind: "bundle-restarted", reason }),
     }),
   );
+}
+
+/** Keeps the operator's own logins new for as long as the bottle lives. */
+export async function openLogins(
+  { plan, options, events, logins }: LaunchState,
+  bundle: BundleHandle,
+  scope: Scope,
+): Promise<void> {
+  const slots = loginSlots(plan.secrets);
+  if (slots.length === 0) return;
+  const { LoginKeeper } = await import("./keep-login.ts");
+  const { clock, log } = options.ports;
+  for (const { slot, ref } of slots) {
+    const current = options.secrets.get(slot);
+    const keeper = new LoginKeeper({ slot, ref, current, bundle, events, clock, log });
+    scope.defer("host login", () => keeper[Symbol.dispose]());
+    logins.set(slot, keeper);
+  }
 }
 
 function recordedGuest(resources: GuestResources): BottleRecord["guest"] {

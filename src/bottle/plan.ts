@@ -10,21 +10,34 @@ import type {
   GuestPlan,
   MountPlan,
 } from "../backends/contract.ts";
+import type { LaunchError } from "../base/errors.ts";
 import type { BottleId, GuestPath, HostPath } from "../base/ids.ts";
 import type { BottlePaths, HomePaths } from "../base/paths.ts";
 import type { BundlePlan } from "../bundle/contract.ts";
 import type { TokenRef } from "../manifest/types.ts";
 import type { EgressPolicy } from "../policy/egress.ts";
+import type { HostLogin } from "../providers/host-login.ts";
 import type { ProvisionedFile } from "../providers/provider.ts";
 
 export const PLAN_VERSION = 1;
+
+/** The login that an agent keeps on the operator's machine. */
+export interface HostLoginRef {
+  readonly kind: "host-login";
+  readonly name: string;
+  readonly provider: string;
+  readonly path: HostPath;
+}
+
+/** Where a credential of the bottle is read. */
+export type CredentialRef = TokenRef | HostLoginRef;
 
 /** A secret that the launch needs: where its value comes from and where it goes. */
 export interface SecretPlan {
   /** Key in the launch's secrets: `EGRESS_TOKEN_0`, `ENV_NPM_TOKEN`, `CANARY`. */
   readonly slot: string;
   readonly source:
-    | TokenRef
+    | CredentialRef
     | { readonly kind: "prompt"; readonly name: string; readonly message: string }
     /** Made at random by the launch. */
     | { readonly kind: "generated"; readonly name: string };
@@ -132,6 +145,11 @@ export interface Facts {
   readonly program: { readonly mounts: readonly MountPlan[] } | undefined;
   /** Private directory for run directories whose path under home would be too long for a socket. */
   readonly runtimeBase: HostPath;
+  /** The agent's own login on this machine, where the bottle asks for it: what is known of it, or why it cannot be used. */
+  readonly hostLogin?:
+    | { readonly ref: HostLoginRef; readonly login: HostLogin }
+    | { readonly ref: HostLoginRef; readonly fault: LaunchError }
+    | undefined;
   /** Pass-through variables of the operator: TERM, COLORTERM, LANG, LC_*, TZ, NO_COLOR. */
   readonly terminalEnv: Readonly<Record<string, string>>;
   /** True when the operator's descriptors 0-2 include a terminal. */

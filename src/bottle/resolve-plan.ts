@@ -30,6 +30,7 @@ import {
   type SecretPlan,
   type StartOptions,
 } from "./plan.ts";
+import { loginSlots, type ProviderCredential, resolveCredential } from "./resolve-credential.ts";
 import { agentEnvironment, environmentSecrets } from "./resolve-env.ts";
 import { resolveGuest } from "./resolve-guest.ts";
 import { resolveNetwork } from "./resolve-network.ts";
@@ -126,11 +127,18 @@ function resolveGrants(
   const { bottle } = manifest;
   const { provider, facts, options, workdir } = input;
   const slots = new TokenSlots(facts.random.nonce);
-  const described = describeProvider(manifest, provider, { slots, workdir, label: options.label });
+  const credential = resolveCredential(manifest, provider, facts, options);
+  const described = describeProvider(manifest, provider, {
+    slots,
+    workdir,
+    label: options.label,
+    credential,
+  });
   const routes = resolveRoutes({
     bottle,
     providerName: provider.name,
     providerRoutes: described.routes,
+    providerCredential: credential?.ref,
     allow: options.allow,
     slots,
   });
@@ -219,6 +227,7 @@ interface DescribeInput {
   readonly slots: TokenSlots;
   readonly workdir: GuestPath;
   readonly label: string | undefined;
+  readonly credential: ProviderCredential | undefined;
 }
 
 function describeProvider(
@@ -226,15 +235,17 @@ function describeProvider(
   provider: Provider,
   input: DescribeInput,
 ): ProviderPlan {
-  const { authToken, authKind, settings } = manifest.bottle.provider;
+  const { authKind, settings } = manifest.bottle.provider;
+  const { credential, slots } = input;
   return provider.describe({
     guestHome: GUEST_HOME,
     workdir: input.workdir,
     hasPrompt: manifest.agent.prompt !== "",
     promptPath: GUEST_PROMPT,
     promptText: manifest.agent.prompt,
-    placeholder: authToken === undefined ? undefined : input.slots.slotOf(authToken).placeholder,
-    authKind,
+    placeholder: credential && slots.slotOf(credential.ref).placeholder,
+    authKind: credential?.login === undefined ? authKind : "bearer",
+    hostLogin: credential?.login,
     settings,
     label: input.label,
     caBundlePath: parseGuestPath("/etc/ssl/certs/ca-certificates.crt"),
@@ -333,6 +344,7 @@ function resolveBundle({
     placeholders: routes.policy.routes.flatMap(({ auth, host, port }) =>
       auth === undefined ? [] : [{ value: auth.placeholder, host, port }],
     ),
+    renewableSlots: loginSlots(secrets).map(({ slot }) => slot),
     caCertificate: "",
   };
   return planBundle({

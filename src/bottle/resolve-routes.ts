@@ -1,9 +1,9 @@
 /**
  * Turns the manifest's routes, the provider's own route and `--allow` into the policy that egress enforces, and names the
- * secrets it needs. Pure. A setting that this version does not enforce is refused, never dropped.
+ * secrets it needs. Pure.
  */
-import { ManifestError, UsageError } from "../base/errors.ts";
-import type { AuthSpec, BottleSpec, MatchSpec, RouteSpec, TokenRef } from "../manifest/types.ts";
+import { UsageError } from "../base/errors.ts";
+import type { AuthSpec, BottleSpec, MatchSpec, RouteSpec } from "../manifest/types.ts";
 import { parseAuthority } from "../policy/authority.ts";
 import type {
   CredentialCarrier,
@@ -13,7 +13,7 @@ import type {
   RouteAuth,
 } from "../policy/egress.ts";
 import type { ProviderRoute } from "../providers/provider.ts";
-import type { SecretPlan } from "./plan.ts";
+import type { CredentialRef, SecretPlan } from "./plan.ts";
 
 /** What the routes need and give. */
 export interface ResolvedRoutes {
@@ -27,6 +27,8 @@ export interface RouteInput {
   readonly bottle: BottleSpec;
   readonly providerName: string;
   readonly providerRoutes: readonly ProviderRoute[];
+  /** Where the provider's own credential is read; undefined where it has none. */
+  readonly providerCredential: CredentialRef | undefined;
   /** `host[:port]` granted for this launch. */
   readonly allow: readonly string[];
   readonly slots: TokenSlots;
@@ -37,7 +39,7 @@ export class TokenSlots {
   readonly #nonce: string;
   readonly #slots = new Map<
     string,
-    { readonly slot: string; readonly placeholder: string; readonly ref: TokenRef }
+    { readonly slot: string; readonly placeholder: string; readonly ref: CredentialRef }
   >();
 
   constructor(nonce: string) {
@@ -45,7 +47,7 @@ export class TokenSlots {
   }
 
   /** The slot of a source; the same source always gives the same slot. */
-  slotOf(ref: TokenRef): { readonly slot: string; readonly placeholder: string } {
+  slotOf(ref: CredentialRef): { readonly slot: string; readonly placeholder: string } {
     const key = JSON.stringify(ref);
     const known = this.#slots.get(key);
     if (known !== undefined) return known;
@@ -77,12 +79,10 @@ export function resolveRoutes(input: RouteInput): ResolvedRoutes {
   );
   const owned = new Map(provided.map((route) => [routeKey(route), route]));
   const others = manifest.filter((route) => !owned.has(routeKey(route)));
-  const narrowed = provided.map((route) =>
-    narrow(
-      route,
-      manifest.find((other) => routeKey(other) === routeKey(route)),
-    ),
-  );
+  const narrowed = provided.map((route) => {
+    const index = manifest.findIndex((other) => routeKey(other) === routeKey(route));
+    return narrow(route, manifest[index], bottle.egress.routes[index]);
+  });
   const routes = [...narrowed, ...others];
   for (const text of input.allow) addAllowed(routes, text);
   return {
@@ -97,8 +97,8 @@ function routeKey(route: { readonly host: string; readonly port: number | undefi
 }
 
 function providerRoute(route: ProviderRoute, input: RouteInput): Route {
-  const { authToken } = input.bottle.provider;
-  const hasAuth = route.carrier !== undefined && authToken !== undefined;
+  const { providerCredential: ref } = input;
+  const hasAuth = route.carrier !== undefined && ref !== undefined;
   return {
     rule: `provider.${input.providerName}`,
     host: route.host,
@@ -107,7 +107,7 @@ function providerRoute(route: ProviderRoute, input: RouteInput): Route {
     auth: hasAuth
       ? {
           carrier: route.carrier,
-          ...slotAndPlaceholder(input.slots, authToken),
+          ...slotAndPlaceholder(input.slots, ref),
           requirePlaceholder: false,
         }
       : undefined,
@@ -119,22 +119,23 @@ function providerRoute(route: ProviderRoute, input: RouteInput): Route {
 
 function slotAndPlaceholder(
   slots: TokenSlots,
-  ref: TokenRef,
+  ref: CredentialRef,
 ): Pick<RouteAuth, "slot" | "placeholder"> {
   const { slot, placeholder } = slots.slotOf(ref);
   return { slot, placeholder };
 }
 
-/** A manifest route for a provider's host narrows it; the credential stays the provider's. */
-function narrow(route: Route, by: Route | undefined): Route {
+/** A manifest route for a provider's host narrows it; the credential stays the provider's, and what is not said of dlp too. */
+function narrow(route: Route, by: Route | undefined, spec: RouteSpec | undefined): Route {
   if (by === undefined) return route;
   return {
     ...route,
     rule: `${route.rule}+${by.rule}`,
     matches: by.matches,
-    outboundOnMatch: by.outboundOnMatch,
+    outboundOnMatch: spec?.dlp.outboundOnMatch ?? route.outboundOnMatch,
     scansOutbound: by.scansOutbound,
     allowsGitFetch: by.allowsGitFetch,
+    limits: by.limits,
     auth: route.auth ?? by.auth,
   };
 }
@@ -145,32 +146,33 @@ interface RouteContext {
 }
 
 function manifestRoute(spec: RouteSpec, index: number, context: RouteContext): Route {
-  refuseUnenforced(spec);
-  const auth = spec.auth === undefined ? undefined : routeAuth(spec.auth, spec, context);
+  const auth = spec.auth === undefined ? undefined : routeAuth(spec.auth, context);
   return {
     rule: `egress.routes[${index}]`,
     host: spec.host,
     port: spec.port,
-    matches: spec.matches.map((match) => requestMatch(match, spec)),
+    matches: spec.matches.map(requestMatch),
     auth,
     outboundOnMatch: spec.dlp.outboundOnMatch ?? "supervise",
     scansOutbound: spec.dlp.outboundDetectors !== false,
     allowsGitFetch: spec.gitFetch,
+    limits: spec.limits,
   };
 }
 
-function routeAuth(auth: AuthSpec, spec: RouteSpec, context: RouteContext): RouteAuth {
+function routeAuth(auth: AuthSpec, context: RouteContext): RouteAuth {
   const { slot, placeholder } = context.slots.slotOf(auth.tokenRef);
   context.placeholderEnv[auth.tokenRef.name] = placeholder;
   return {
-    carrier: carrierOf(auth, spec),
+    carrier: carrierOf(auth),
     slot,
     placeholder,
     requirePlaceholder: auth.requirePlaceholder,
+    variable: auth.tokenRef.name,
   };
 }
 
-function carrierOf(auth: AuthSpec, spec: RouteSpec): CredentialCarrier {
+function carrierOf(auth: AuthSpec): CredentialCarrier {
   switch (auth.scheme) {
     case "Bearer":
       return { kind: "bearer" };
@@ -183,49 +185,20 @@ function carrierOf(auth: AuthSpec, spec: RouteSpec): CredentialCarrier {
     case "query":
       return { kind: "query", name: auth.name };
     case "json":
-      throw unsupported(spec, "auth.scheme json", "use a header or query credential");
+      return { kind: "json", pointer: auth.pointer };
   }
 }
 
-function requestMatch(match: MatchSpec, spec: RouteSpec): RequestMatch {
+function requestMatch(match: MatchSpec): RequestMatch {
   return {
-    paths: match.paths.map(({ type, value }) => {
-      if (type === "exact" || type === "prefix") return { kind: type, value };
-      throw unsupported(spec, `matches.paths type ${type}`, "use exact or prefix");
-    }),
+    paths: match.paths.map(({ type, value }) => ({ kind: type, value })),
     methods: match.methods.map((method) => method.toUpperCase()),
-    headers: match.headers.map(({ name, value, type }) => {
-      if (type === "exact") return { name: name.toLowerCase(), value };
-      throw unsupported(spec, `matches.headers type ${type}`, "use exact");
-    }),
+    headers: match.headers.map(({ name, value, type }) => ({
+      name: name.toLowerCase(),
+      value,
+      kind: type,
+    })),
   };
-}
-
-function refuseUnenforced(spec: RouteSpec): void {
-  if (spec.host.startsWith("*."))
-    throw unsupported(spec, `wildcard host "${spec.host}"`, "name each host");
-  if (spec.limits !== undefined) throw unsupported(spec, "limits", "remove it");
-}
-
-/** A valid setting that nothing would enforce. */
-export function unsupported(
-  from: {
-    readonly from: { readonly file: string; readonly line: number; readonly column: number };
-  },
-  what: string,
-  remedy: string,
-): ManifestError {
-  const { file, line, column } = from.from;
-  return new ManifestError(
-    "manifest.unsupported",
-    `${what} is not enforced by this version, so it is refused`,
-    {
-      hint: `edit ${file}:${line}: ${remedy}`,
-      issues: [
-        { file, line, column, path: what, message: "not enforced by this version", hint: remedy },
-      ],
-    },
-  );
 }
 
 function addAllowed(routes: Route[], text: string): void {
@@ -241,7 +214,15 @@ function addAllowed(routes: Route[], text: string): void {
   }
   const port = text.includes(":") ? parsed.authority.port : undefined;
   const { host } = parsed.authority;
-  if (routes.some((route) => route.host === host && route.port === port)) return;
+  const known = routes.find((route) => route.host === host && route.port === port);
+  if (known?.matches.length === 0) return;
+  if (known !== undefined) {
+    throw new UsageError(
+      "usage.invalid",
+      `--allow "${text}" would widen ${known.rule}, which allows some requests to that host only`,
+      { hint: "leave --allow out, or change matches of that route in the bottle file" },
+    );
+  }
   routes.push({
     rule: "--allow",
     host,

@@ -5,6 +5,7 @@ import { open } from "node:fs/promises";
 import { LaunchError, ManifestError, systemCode, UsageError } from "../base/errors.ts";
 import { Secret, type Secrets } from "../base/secret.ts";
 import type { Exec } from "../process/exec.ts";
+import { readHostLogin } from "./host-login.ts";
 import type { SecretPlan } from "./plan.ts";
 
 /** Longest value of one secret: more than any token, less than a mistake such as a disk image. */
@@ -83,6 +84,8 @@ async function readValue(plan: SecretPlan, ports: ReadPorts): Promise<string> {
       return readSecretFile(source.name, source.path);
     case "command":
       return fromCommand(source.name, source.argv, ports);
+    case "host-login":
+      return (await readHostLogin(source)).token.reveal();
     case "prompt":
       return fromPrompt(source.name, source.message, ports);
     case "generated":

@@ -25,11 +25,6 @@ export function refuseUnenforced(
   );
   refuse(bottle.egress.pipelock === "required", "egress.pipelock: required", "write pipelock: off");
   refuse(
-    bottle.provider.forwardHostCredentials,
-    "agent_provider.forward_host_credentials",
-    "use agent_provider.auth_token",
-  );
-  refuse(
     bottle.attachment !== "auto" && bottle.attachment !== attachment,
     `attachment: ${bottle.attachment} on ${backend}`,
     "write attachment: auto",

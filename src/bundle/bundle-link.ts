@@ -45,7 +45,7 @@ export async function openBundleLink(
   plan: BundlePlan,
   carrier: BundleCarrier,
   configure: BundleOrder,
-  context: Pick<BundleContext, "ports" | "signal" | "onEvent">,
+  context: Pick<BundleContext, "ports" | "signal" | "onEvent" | "onCredentialRefused">,
 ): Promise<BundleLink> {
   const link = new BundleLink(carrier, context);
   try {
@@ -72,14 +72,17 @@ export class BundleLink {
   /** Resolves with the ready report; rejects when the process ends or speaks wrongly before. */
   readonly ready: Promise<void>;
   readonly #carrier: BundleCarrier;
-  readonly #context: Pick<BundleContext, "onEvent" | "ports">;
+  readonly #context: Pick<BundleContext, "onEvent" | "onCredentialRefused" | "ports">;
   readonly #ready = Promise.withResolvers<void>();
   readonly #reloads = new Map<DaemonName, PromiseWithResolvers<void>>();
   readonly #decoder = new FrameDecoder();
   /** Why nothing more can be asked of it. */
   #failure: Error | undefined;
 
-  constructor(carrier: BundleCarrier, context: Pick<BundleContext, "onEvent" | "ports">) {
+  constructor(
+    carrier: BundleCarrier,
+    context: Pick<BundleContext, "onEvent" | "onCredentialRefused" | "ports">,
+  ) {
     this.#carrier = carrier;
     this.#context = context;
     this.ready = this.#ready.promise;
@@ -106,14 +109,18 @@ export class BundleLink {
   }
 
   /** Lays a new policy over a daemon's. Throws SidecarError when the daemon refuses it: the old one stays. */
-  async reload(name: DaemonName, config: unknown): Promise<void> {
+  async reload(
+    name: DaemonName,
+    config: unknown,
+    secrets: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
     await this.#reloads.get(name)?.promise.catch((error: unknown) => {
       this.#context.ports.log.debug("an earlier reload failed", { name, error: messageOf(error) });
     });
     if (this.#failure !== undefined) throw this.#failure;
     const pending = Promise.withResolvers<void>();
     this.#reloads.set(name, pending);
-    this.send({ kind: "reload", name, config });
+    this.send({ kind: "reload", name, config, secrets });
     await withDeadline(pending.promise, {
       what: `${name} to take its new policy`,
       timeoutMs: RELOAD_DEADLINE_MS,
@@ -149,6 +156,9 @@ export class BundleLink {
         return;
       case "event":
         this.#context.onEvent(report.event);
+        return;
+      case "credential-refused":
+        this.#context.onCredentialRefused?.(report.slot);
         return;
       case "reloaded": {
         const pending = this.#reloads.get(report.name);

@@ -69,6 +69,8 @@ export interface BundleContext {
   readonly onResources: (resources: BundleResources) => Promise<void>;
   /** Told about each restart; the reason is for people. */
   readonly onRestart: (reason: string) => void;
+  /** Told that an upstream refused the value of a slot. */
+  readonly onCredentialRefused?: (slot: string) => void;
 }
 
 /** A running bundle. Disposing stops it within its grace. */
@@ -80,6 +82,8 @@ export interface BundleHandle extends AsyncDisposable {
   /** Rejects with SidecarError when it died for good; resolves when it was closed. */
   readonly closed: Promise<void>;
   reload(name: DaemonName, config: unknown): Promise<void>;
+  /** Replaces values of slots under the configuration in force, without closing anything. */
+  renew(name: DaemonName, secrets: Secrets): Promise<void>;
 }
 
 /** Launches a bundle; resolves when every door accepts. */

@@ -89,7 +89,7 @@ function parseMessage(payload: Buffer): unknown {
 }
 
 function sendReport(output: Writable, report: BundleReport): void {
-  const isOptional = report.kind === "event";
+  const isOptional = report.kind === "event" || report.kind === "credential-refused";
   if (!output.writable || (isOptional && output.writableLength > MAX_QUEUED_REPORT_BYTES)) return;
   output.write(encodeFrame("message", 0, Buffer.from(JSON.stringify(report))));
 }

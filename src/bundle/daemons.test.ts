@@ -49,6 +49,7 @@ const setOf = (notes: string[], more: Partial<Daemon<unknown>> = {}): DaemonSet 
     },
     audit: { append: () => undefined },
     signal: new AbortController().signal,
+    onCredentialRefused: () => undefined,
     logFor: () => silentLogger,
   });
 

@@ -4,7 +4,7 @@
  */
 import { messageOf, ProtocolError, UsageError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
-import { Secret } from "../base/secret.ts";
+import { Secret, type Secrets } from "../base/secret.ts";
 import { type BundleOrder, DAEMON_NAMES, type DaemonName } from "../protocol/bundle.ts";
 import type { Ask, Audit, Daemon, Reloaded } from "../sidecars/descriptor.ts";
 
@@ -19,6 +19,7 @@ export interface DaemonSetOptions {
   readonly audit: Audit;
   readonly signal: AbortSignal;
   readonly logFor: (name: DaemonName) => Logger;
+  readonly onCredentialRefused: (name: DaemonName, slot: string) => void;
 }
 
 /** Until an operator can be asked, everything is refused. */
@@ -54,12 +55,14 @@ interface Running {
   readonly daemon: Daemon<unknown>;
   /** The configuration in force, for a reload without a new one. */
   config: unknown;
+  secrets: Secrets;
 }
 
 /** The daemons that run. */
 export class DaemonSet {
   readonly #running = new Map<DaemonName, Running>();
   readonly #options: DaemonSetOptions;
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: DaemonSetOptions) {
     this.#options = options;
@@ -73,7 +76,7 @@ export class DaemonSet {
   }
 
   async #startOne(order: DaemonOrder): Promise<void> {
-    const { loaders, audit, signal, logFor } = this.#options;
+    const { loaders, audit, signal, logFor, onCredentialRefused } = this.#options;
     const load = loaders[order.name];
     if (load === undefined) {
       throw new ProtocolError("protocol.message", `${order.name}: this bundle has no such daemon`);
@@ -85,22 +88,49 @@ export class DaemonSet {
       );
     }
     const daemon = await load();
-    const secrets = new Map(
-      Object.entries(order.secrets).map(([slot, value]) => [slot, new Secret(slot, value)]),
-    );
+    const secrets = toSecrets(order.secrets);
     const config = daemon.parseConfig(order.config);
-    this.#running.set(order.name, { daemon, config: order.config });
-    const log = logFor(order.name);
-    await daemon.start({ config, secrets, door: order.door, audit, ask: refusingAsk, log, signal });
+    this.#running.set(order.name, { daemon, config: order.config, secrets });
+    await daemon.start({
+      config,
+      secrets,
+      door: order.door,
+      audit,
+      ask: refusingAsk,
+      log: logFor(order.name),
+      signal,
+      onCredentialRefused: (slot) => onCredentialRefused(order.name, slot),
+    });
   }
 
-  /** Lays a new configuration over one daemon: the new policy wholly or the old one. */
-  async reload(name: DaemonName, config: unknown): Promise<Reloaded> {
+  /** Lays a new configuration, and new values of some slots, over one daemon: both wholly or neither. */
+  reload(
+    name: DaemonName,
+    config: unknown,
+    values: Readonly<Record<string, string>> = {},
+  ): Promise<Reloaded> {
+    return this.#inTurn(() => this.#reload(name, config, values));
+  }
+
+  /** One after the other: of two policies the one that was asked for last is in force. */
+  #inTurn(work: () => Promise<Reloaded>): Promise<Reloaded> {
+    const done = this.#turn.then(work);
+    this.#turn = done;
+    return done;
+  }
+
+  /** Never rejects. */
+  async #reload(
+    name: DaemonName,
+    config: unknown,
+    values: Readonly<Record<string, string>>,
+  ): Promise<Reloaded> {
     const running = this.#running.get(name);
     if (running === undefined) return { ok: false, message: `${name} does not run` };
     try {
-      const reloaded = await running.daemon.reload(running.daemon.parseConfig(config));
-      if (reloaded.ok) running.config = config;
+      const secrets = new Map([...running.secrets, ...toSecrets(values)]);
+      const reloaded = await running.daemon.reload(running.daemon.parseConfig(config), secrets);
+      if (reloaded.ok) Object.assign(running, { config, secrets });
       return reloaded;
     } catch (error) {
       return { ok: false, message: messageOf(error) };
@@ -110,7 +140,7 @@ export class DaemonSet {
   /** Applies the configuration in force once more, for SIGHUP. */
   async reapply(): Promise<void> {
     for (const [name, running] of this.#running) {
-      const reloaded = await this.reload(name, running.config);
+      const reloaded = await this.#inTurn(() => this.#reload(name, running.config, {}));
       const log = this.#options.logFor(name);
       if (reloaded.ok) log.info("reloaded");
       else log.error("reload failed, the old policy stays", { error: reloaded.message });
@@ -128,6 +158,10 @@ export class DaemonSet {
     });
     await Promise.all(stops);
   }
+}
+
+function toSecrets(values: Readonly<Record<string, string>>): ReadonlyMap<string, Secret> {
+  return new Map(Object.entries(values).map(([slot, value]) => [slot, new Secret(slot, value)]));
 }
 
 function startRank(order: DaemonOrder): number {

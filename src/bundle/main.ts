@@ -6,7 +6,7 @@ import { fstatSync, rmSync } from "node:fs";
 import { systemClock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { createLogger, type Logger } from "../base/log.ts";
-import { clipEvent, openAuditLog } from "../protocol/audit-log.ts";
+import { clipEvent, MAX_AUDIT_BYTES, openAuditLog } from "../protocol/audit-log.ts";
 import type { BundleOrder } from "../protocol/bundle.ts";
 import type { Audit, Daemon } from "../sidecars/descriptor.ts";
 import { createEgress } from "../sidecars/egress/daemon.ts";
@@ -42,13 +42,25 @@ function erase<Config>(daemon: Daemon<Config>): Daemon<unknown> {
     },
     start: (context) => daemon.start({ ...context, config: take(context.config) }),
     health: () => daemon.health(),
-    reload: (next) => daemon.reload(take(next)),
+    reload: (next, secrets) => daemon.reload(take(next), secrets),
     stop: (deadlineMs) => daemon.stop(deadlineMs),
   };
 }
 
-const logFor = (name: string): Logger =>
-  createLogger((line) => void process.stderr.write(`[${name}] ${line}`));
+/** Most that one process writes to its log: a guest decides how often something is worth a line. */
+const MAX_LOG_BYTES = 64 * 1024 * 1024;
+
+let logged = 0;
+
+function writeLog(line: string): void {
+  if (logged > MAX_LOG_BYTES) return;
+  logged += line.length;
+  process.stderr.write(
+    logged > MAX_LOG_BYTES ? "[bundle] the log is full, nothing more is written\n" : line,
+  );
+}
+
+const logFor = (name: string): Logger => createLogger((line) => writeLog(`[${name}] ${line}`));
 const log = logFor("bundle");
 
 /** A bundle without an owner has nobody to report to. */
@@ -130,7 +142,7 @@ class Bundle {
         return this.#configure(order);
       case "reload": {
         const { name } = order;
-        const reloaded = await this.#daemons?.reload(name, order.config);
+        const reloaded = await this.#daemons?.reload(name, order.config, order.secrets);
         const message =
           reloaded === undefined ? "not configured yet" : reloaded.ok ? "" : reloaded.message;
         this.#control.send({ kind: "reloaded", name, ok: reloaded?.ok === true, message });
@@ -150,6 +162,8 @@ class Bundle {
         audit: this.#openAudit(order),
         signal: this.#abort.signal,
         logFor,
+        onCredentialRefused: (name, slot) =>
+          this.#control.send({ kind: "credential-refused", name, slot }),
       });
       this.#daemons = daemons;
       this.#doors = chosen.map((it) => it.door);
@@ -168,7 +182,11 @@ class Bundle {
       const auditLog = logFor("audit");
       return { append: (event) => auditLog.info("decision", { event: clipEvent(event) }) };
     }
-    const file = openAuditLog(order.auditFile, { bottle: order.slug, clock: systemClock });
+    const file = openAuditLog(order.auditFile, {
+      bottle: order.slug,
+      clock: systemClock,
+      maxBytes: MAX_AUDIT_BYTES,
+    });
     return {
       append: (event) => {
         file.append(event);

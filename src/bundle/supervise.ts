@@ -5,6 +5,7 @@
 import type { AttachmentValues } from "../backends/contract.ts";
 import { messageOf, SidecarError } from "../base/errors.ts";
 import { ignore } from "../base/log.ts";
+import type { Secrets } from "../base/secret.ts";
 import { BUNDLE_PROTOCOL_VERSION, type BundleOrder, type DaemonName } from "../protocol/bundle.ts";
 import {
   type BundleCarrier,
@@ -93,6 +94,17 @@ class SupervisedBundle implements BundleHandle {
       it.name === name ? { ...it, config: full } : it,
     );
     this.#configure = { ...this.#configure, daemons };
+  }
+
+  async renew(name: DaemonName, secrets: Secrets): Promise<void> {
+    const values = Object.fromEntries([...secrets].map(([slot, it]) => [slot, it.reveal()]));
+    const renewed = this.#configure.daemons.map((it) =>
+      it.name === name ? { ...it, secrets: { ...it.secrets, ...values } } : it,
+    );
+    const config = renewed.find((it) => it.name === name)?.config;
+    // A process that is just being restarted begins with the new values; one that runs is given them.
+    this.#configure = { ...this.#configure, daemons: renewed };
+    await this.#current.reload(name, config, values);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

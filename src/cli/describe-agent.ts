@@ -111,7 +111,7 @@ async function isConfirmed({ agent }: Manifest, env: CliEnv): Promise<boolean> {
 }
 
 /** A start of a program that every guest has: what the bottle reaches does not depend on what is installed here. */
-const PLAN_OPTIONS: StartOptions = {
+export const PROBE_OPTIONS: StartOptions = {
   backend: undefined,
   copyCwd: false,
   label: undefined,
@@ -136,7 +136,7 @@ async function planRoutes(
       env: env.all,
       agent,
       bottles,
-      options: PLAN_OPTIONS,
+      options: PROBE_OPTIONS,
       hasTerminal: false,
     });
     const routes = plan.policy.routes.map((route) => ({

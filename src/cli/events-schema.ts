@@ -17,6 +17,11 @@ const KINDS: { readonly [K in BottleEvent["kind"]]: Fields<K> } = {
   progress: { step, detail: text },
   decision: { event: auditEvent() },
   "bundle-restarted": { reason: text },
+  credential: {
+    state: { type: "string", enum: ["renewed", "expired", "refused"] },
+    name: text,
+    detail: text,
+  },
   "agent-started": { argv: { type: "array", items: text } },
   "agent-exited": { exitCode: { type: "integer" }, signal: text },
   closing: { why: text },

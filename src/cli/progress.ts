@@ -1,5 +1,5 @@
 /** Turns launch steps into progress lines, shown only when a step takes long. */
-import type { BottleEvent, EventHub, LaunchStep } from "../index.ts";
+import { type BottleEvent, type EventHub, type LaunchStep, providerNamed } from "../index.ts";
 import type { Output } from "./output.ts";
 
 /** A step is worth a line when it takes longer than this, in milliseconds. */
@@ -38,8 +38,19 @@ export async function followProgress(events: EventHub, output: Output): Promise<
   clearTimeout(timer);
 }
 
+type CredentialEvent = Extract<BottleEvent, { kind: "credential" }>;
+
+/** Who must do what: nothing in the bottle, and nothing of ours, can log in. */
+function sayLogin({ name, detail }: CredentialEvent, output: Output): void {
+  const provider = name.split(" ")[0] ?? "";
+  const renewal = providerNamed(provider)?.hostLogin?.renewal ?? "log in again on this machine";
+  output.note(output.color.yellow(`bot-bottle: the ${name}: ${detail}`));
+  output.note(`hint: ${renewal}; the bottle takes the new login by itself`);
+}
+
 function sayEvent(event: BottleEvent, output: Output): void {
   if (event.kind === "progress") output.progress(`bot-bottle: ${event.detail}`);
   if (event.kind === "bundle-restarted")
     output.note(output.color.yellow(`bot-bottle: the bundle was restarted: ${event.reason}`));
+  if (event.kind === "credential" && event.state !== "renewed") sayLogin(event, output);
 }

@@ -2,9 +2,11 @@
 import { type Issue, ManifestError } from "../base/errors.ts";
 import type { HostPath } from "../base/ids.ts";
 import type { HomePaths } from "../base/paths.ts";
+import { isWildcard } from "../policy/host-pattern.ts";
 import { checkEffective, resolveEffective } from "./effective.ts";
 import { type BottleFiles, resolveBottles } from "./extends.ts";
 import { invalid, quote } from "./issues.ts";
+import type { BottleLayer } from "./layer.ts";
 import { listManifest, type ManifestEntry, type ManifestIndex } from "./list-manifest.ts";
 import { nearest } from "./nearest.ts";
 import { type ParsedAgent, parseAgent } from "./parse-agent.ts";
@@ -43,11 +45,22 @@ export async function loadManifest(options: LoadOptions): Promise<Manifest> {
   const files = await readBottles(names, index, userHome);
   const resolved = resolveBottles(names, files);
   const whole = resolved.layer === undefined ? [] : checkEffective(resolved.layer, home);
-  const issues = [...agent.issues, ...resolved.issues, ...whole];
+  const suffixes = resolved.layer === undefined ? [] : await wildcardIssues(resolved.layer);
+  const issues = [...agent.issues, ...resolved.issues, ...whole, ...suffixes];
   if (issues.length > 0) throw invalid(issues);
   if (agent.agent === undefined || resolved.layer === undefined) throw noBottle(agentName, index);
   const warnings = [...new Set([...index.warnings, ...resolved.layer.warnings])];
   return { agent: agent.agent, bottle: resolveEffective(resolved.layer), warnings };
+}
+
+/** The list is long, so it is loaded only where a wildcard is judged by it. */
+async function wildcardIssues({ routes }: BottleLayer): Promise<readonly Issue[]> {
+  const wild = [...(routes?.values() ?? [])]
+    .map((route) => route.value)
+    .filter(({ host }) => isWildcard(host));
+  if (wild.length === 0) return [];
+  const { suffixIssues } = await import("./public-suffix.ts");
+  return suffixIssues(wild);
 }
 
 interface Wanted {

@@ -45,7 +45,7 @@ function parseMatch(data: NonNullable<RouteData["matches"]>[number]): MatchSpec 
   return {
     paths: data.paths ?? [],
     methods: [...new Set(data.methods)],
-    headers: (data.headers ?? []).map((it) => ({ ...it, type: it.type ?? "exact" })),
+    headers: data.headers ?? [],
   };
 }
 

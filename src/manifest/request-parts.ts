@@ -1,6 +1,8 @@
 /** Parts of HTTP requests that rules and credentials name. What could split a request or widen a rule is refused. */
+import { normalisePath } from "../policy/path.ts";
+import { compilePattern } from "../policy/pattern/compile.ts";
 import { fault, hasControl, ok, type Parsed } from "./parsed.ts";
-import type { PathMatchSpec } from "./types.ts";
+import type { HeaderMatchSpec, PathMatchSpec } from "./types.ts";
 
 const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/;
 /** Headers that frame or route a message; a rule or credential there would change which message is sent where. */
@@ -64,7 +66,7 @@ export function parseArgument(text: string): Parsed<string> {
   return text.includes("\0") ? fault("holds a NUL byte", "text") : ok(text);
 }
 
-/** Parses a path rule. A glob or regex must be one that a linear-time engine can run. */
+/** Parses a path rule. The value is kept as requests are compared: in normal form, or as a pattern that runs in linear time. */
 export function parsePathMatch(input: {
   readonly type?: PathMatchSpec["type"] | undefined;
   readonly value: string;
@@ -72,12 +74,7 @@ export function parsePathMatch(input: {
   const { type = "prefix", value } = input;
   if (value.length > MAX_PATTERN || hasControl(value))
     return fault("is too long or has a control character", "a path");
-  if (type === "regex") {
-    const problem = checkRegex(value);
-    return problem === undefined
-      ? ok({ type, value })
-      : fault(problem, "a linear-time regular expression");
-  }
+  if (type === "regex") return parsePattern(type, value);
   if (!value.startsWith("/"))
     return fault("has a value that is not a path", 'a value that starts with "/"');
   if (/[?#]/.test(value) && type !== "glob") {
@@ -86,19 +83,36 @@ export function parsePathMatch(input: {
   if (value.split("/").some((part) => part === "." || part === "..")) {
     return fault("has a value with a dot segment", "a normalised path");
   }
-  return ok({ type, value });
+  return type === "glob" ? parsePattern(type, value) : parsePlainPath(type, value);
 }
 
-/** What is wrong with a regular expression; look-around and back-references need a backtracking engine. */
-export function checkRegex(text: string): string | undefined {
-  if (text === "") return "has an empty value";
-  if (/\(\?(?:<?[=!])/.test(text) || /\\(?:[1-9]|k<)/.test(text))
-    return "has a look-around or a back-reference";
-  try {
-    void new RegExp(text, "u");
-    return undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError) return "has a value that is not a regular expression";
-    throw error;
-  }
+/** A value that no request could ever equal would look like a rule and be none. */
+function parsePlainPath(type: "exact" | "prefix", value: string): Parsed<PathMatchSpec> {
+  const normal = normalisePath(value);
+  if (normal.ok) return ok({ type, value: normal.path });
+  return fault(
+    `has a value that no request has: ${normal.reason}`,
+    "a path as requests have it, escaped where needed",
+  );
 }
+
+function parsePattern(type: "glob" | "regex", value: string): Parsed<PathMatchSpec> {
+  const compiled = compilePattern(type, value);
+  if (compiled.ok) return ok({ type, value });
+  const expected = type === "glob" ? "a glob of *, ** and ?" : LINEAR;
+  return fault(`has a value that ${compiled.reason}`, expected);
+}
+
+/** Parses a header rule. */
+export function parseHeaderMatch(input: {
+  readonly name: string;
+  readonly value: string;
+  readonly type?: HeaderMatchSpec["type"] | undefined;
+}): Parsed<HeaderMatchSpec> {
+  const { name, value, type = "exact" } = input;
+  const compiled = type === "regex" ? compilePattern(type, value) : undefined;
+  if (compiled === undefined || compiled.ok) return ok({ name, value, type });
+  return fault(`has a value that ${compiled.reason}`, LINEAR);
+}
+
+const LINEAR = "a linear-time regular expression";

@@ -7,6 +7,7 @@ import { parseTokenName } from "./names.ts";
 import {
   parseArgument,
   parseBasicUser,
+  parseHeaderMatch,
   parseHeaderName,
   parseHeaderValue,
   parseMethod,
@@ -105,7 +106,7 @@ const matchSchema = keys({
         keys({
           type: option(
             z.enum(["exact", "prefix", "glob", "regex"]),
-            "How the value is compared; prefix is per segment, regex is anchored.",
+            "How the value is compared: prefix by whole segments; glob with *, ** and ?; regex in linear time, on the whole path.",
             { default: "prefix" },
           ),
           value: field(z.string(), "The path, on the normalised path without query.", {
@@ -122,13 +123,18 @@ const matchSchema = keys({
   }),
   headers: option(
     list(
-      keys({
-        name: field(parsedText(parseHeaderName), "Name of the header."),
-        value: field(parsedText(parseHeaderValue), "Its value."),
-        type: option(z.enum(["exact", "regex"]), "How the value is compared.", {
-          default: "exact",
+      z.pipe(
+        keys({
+          name: field(parsedText(parseHeaderName), "Name of the header."),
+          value: field(parsedText(parseHeaderValue), "Its value."),
+          type: option(
+            z.enum(["exact", "regex"]),
+            "How the value is compared; a regex must fit the whole of it.",
+            { default: "exact" },
+          ),
         }),
-      }),
+        parsed(parseHeaderMatch),
+      ),
     ),
     "Headers, all of which must fit.",
   ),
@@ -157,7 +163,7 @@ const dlpSchema = keys({
 const routeSchema = keys({
   host: field(
     parsedText(parseRouteHost),
-    "Host name, with a port or without. Without: https on 443 and http on 80. `*.` stands for one label. One entry per host.",
+    "Host name, with a port or without. Without: https on 443 and http on 80. `*.` stands for exactly one label, and may not stand below a public suffix. One entry per host.",
     { examples: ["api.example.com", "api.example.com:8443", "*.example.com"] },
   ),
   auth: option(
@@ -178,9 +184,13 @@ const routeSchema = keys({
   limits: option(
     keys({
       requests: option(positive, "Most requests in the bottle's life."),
-      bytes: option(sizeSchema, "Most bytes sent in the bottle's life.", { examples: ["100MiB"] }),
+      bytes: option(
+        sizeSchema,
+        "Most bytes sent in the bottle's life: targets, headers and bodies of requests.",
+        { examples: ["100MiB"] },
+      ),
     }),
-    "Limits of the route.",
+    "Budgets of the route; what goes beyond is refused.",
   ),
 });
 

@@ -1,9 +1,10 @@
-// Small values: sizes, near words, paths of both sides, regular expressions.
+// Small values: sizes, near words, paths of both sides.
 import { describe, expect, it } from "vitest";
 import { parseHostPath } from "../base/ids.ts";
 import { contains, expandHostPath, parseGuestMount, parsePathText } from "./host-paths.ts";
 import { nearest } from "./nearest.ts";
-import { checkRegex } from "./request-parts.ts";
+import { isOpenToStrangers } from "./public-suffix.ts";
+import { parsePathMatch } from "./request-parts.ts";
 import { parseSize } from "./sizes.ts";
 import { decodeText } from "./source.ts";
 import { parseEnvValue } from "./user-text.ts";
@@ -92,16 +93,32 @@ describe("paths", () => {
 });
 
 it.each([
-  ["/v[0-9]+/.*", undefined],
-  ["(?:a|b)+", undefined],
-  ["(?=a)b", "has a look-around or a back-reference"],
-  ["(?<!a)b", "has a look-around or a back-reference"],
-  ["(a)\\1", "has a look-around or a back-reference"],
-  ["(?<n>a)\\k<n>", "has a look-around or a back-reference"],
-  ["(", "has a value that is not a regular expression"],
-  ["", "has an empty value"],
-])("regular expression %s: %s", (text, expected) => {
-  expect(checkRegex(text)).toBe(expected);
+  ["exact", "/a%2fb", "/a%2Fb"],
+  ["exact", "/%61?", undefined],
+  ["prefix", "/%61/", "/a/"],
+  ["prefix", "/a b", undefined],
+  ["prefix", "/caf\u00e9", undefined],
+  ["prefix", "/a//b", undefined],
+  ["exact", "/a|b", "/a%7Cb"],
+  ["glob", "/a/*.txt", "/a/*.txt"],
+  ["glob", "/a/{b,c}", undefined],
+  ["regex", "/v[0-9]+/.*", "/v[0-9]+/.*"],
+  ["regex", "(?=a)b", undefined],
+] as const)("a path rule %s %s is kept as %s", (type, value, kept) => {
+  const parsed = parsePathMatch({ type, value });
+  expect(parsed.kind === "ok" ? parsed.value.value : undefined).toBe(kept);
+});
+
+it.each([
+  ["example.com", false],
+  ["corp.test", false],
+  ["co.uk", true],
+  ["github.io", true],
+  ["s3.amazonaws.com", true],
+  ["kawasaki.jp", true],
+  ["bucket.s3.amazonaws.com", false],
+])("below %s strangers have names: %s", (host, expected) => {
+  expect(isOpenToStrangers(host)).toBe(expected);
 });
 
 it.each([

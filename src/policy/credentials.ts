@@ -17,7 +17,9 @@ export type Injection =
       readonly carrier: CredentialCarrier;
       readonly slot: string;
     }
-  | { readonly kind: "query"; readonly name: string; readonly slot: string };
+  | { readonly kind: "query"; readonly name: string; readonly slot: string }
+  /** Into the body, by json-credential.ts. */
+  | { readonly kind: "json"; readonly pointer: string; readonly slot: string };
 
 /** What is done to the request before it is sent. */
 export type CredentialPlan =
@@ -139,7 +141,9 @@ function judgeSent(
     }
     hasPlaceholder = true;
   }
-  if (hasPlaceholder || !auth.requirePlaceholder) return undefined;
+  // Whether a body holds it is judged when the body is there.
+  const isSeen = hasPlaceholder || auth.carrier.kind === "json";
+  if (isSeen || !auth.requirePlaceholder) return undefined;
   const explanation = `${route.rule} requires the placeholder of ${route.host} and the request came without it; send it where the credential belongs`;
   return deny("placeholder-missing", route.rule, explanation);
 }
@@ -147,6 +151,7 @@ function judgeSent(
 function injectionOf(auth: RouteAuth): Injection {
   const { carrier, slot } = auth;
   if (carrier.kind === "query") return { kind: "query", name: carrier.name, slot };
+  if (carrier.kind === "json") return { kind: "json", pointer: carrier.pointer, slot };
   const name = carrier.kind === "header" ? carrier.name : "Authorization";
   return { kind: "header", name, carrier, slot };
 }
@@ -157,6 +162,7 @@ export function renderCredential(carrier: CredentialCarrier, value: string): str
     return `Basic ${Buffer.from(`${carrier.username}:${value}`, "utf8").toString("base64")}`;
   }
   if (carrier.kind === "query") return encodeURIComponent(value.toWellFormed());
+  if (carrier.kind === "json") return value.toWellFormed();
   if (!/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(value)) return undefined;
   if (carrier.kind === "header") return value;
   return carrier.kind === "token" ? `token ${value}` : `Bearer ${value}`;

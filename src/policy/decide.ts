@@ -4,11 +4,12 @@
  */
 import { type Authority, defaultPort, formatAuthority, type Scheme } from "./authority.ts";
 import type { EgressPolicy, RequestMatch, Resolution, Route } from "./egress.ts";
-import { gitOperation } from "./git.ts";
+import { type GitOperation, gitOperation } from "./git.ts";
 import { type HeaderList, headerValues } from "./headers.ts";
-import { matchesHost } from "./host-pattern.ts";
+import { isWildcard, matchesHost } from "./host-pattern.ts";
+import { matchesHeaderValue, matchesPath, matchesSlashedPath } from "./match-path.ts";
 import { classifyAddress, isForbidden, isForbiddenForResolve } from "./network.ts";
-import { matchesPath } from "./path.ts";
+import { readingsOf } from "./path.ts";
 import type { Allow, Deny, ReasonCode } from "./verdict.ts";
 
 /** A request after its authority and path have got their canonical forms. */
@@ -48,13 +49,15 @@ function serves(route: Route, scheme: Scheme, authority: Authority): boolean {
   return matchesHost(route.host, authority.host) && port === authority.port;
 }
 
-/** Routes that cover an endpoint, in the order of the policy. */
+/** Routes that cover an endpoint, in the order of the policy. Where one names the host itself, wildcards do not count. */
 export function routesFor(
   policy: EgressPolicy,
   scheme: Scheme,
   authority: Authority,
 ): readonly Route[] {
-  return policy.routes.filter((route) => serves(route, scheme, authority));
+  const all = policy.routes.filter((route) => serves(route, scheme, authority));
+  const exact = all.filter((route) => !isWildcard(route.host));
+  return exact.length > 0 ? exact : all;
 }
 
 function refuseHost(policy: EgressPolicy, authority: Authority): Decision {
@@ -78,10 +81,10 @@ export function decideRequest(policy: EgressPolicy, request: PolicyRequest): Dec
   const routes = routesFor(policy, request.scheme, request.authority);
   const [first] = routes;
   if (first === undefined) return refuseHost(policy, request.authority);
-  const git = gitOperation(request.path, request.query, request.headers);
+  const git = gitOf(request);
   if (git === "push") return refuse(first, "git-push-refused", GIT_PUSH);
   const route = routes.find((it) => matchesRequest(it, request));
-  if (route === undefined) return refuse(first, "no-match", explainNoMatch(first, request));
+  if (route === undefined) return refuseMatch(first, request);
   if (git === "fetch" && !route.allowsGitFetch) {
     return refuse(route, "git-fetch-refused", explainGitFetch(route));
   }
@@ -103,6 +106,26 @@ const explainPlainHttp = (route: Route): string =>
   `plain http to ${route.host} is refused because ${route.rule} has auth: ` +
   "a credential only travels over https; use https";
 
+/** What either reading of the path means to git; a push counts most. */
+function gitOf({ path, query, headers }: PolicyRequest): GitOperation | undefined {
+  const found = readingsOf(path).map((reading) => gitOperation(reading, query, headers));
+  return found.find((it) => it === "push") ?? found.find((it) => it !== undefined);
+}
+
+function refuseMatch(route: Route, request: PolicyRequest): Decision {
+  const isHalf = readingsOf(request.path).length > 1 && matchesSomeReading(route, request);
+  return refuse(
+    route,
+    "no-match",
+    isHalf ? explainReadings(route, request) : explainNoMatch(route, request),
+  );
+}
+
+function explainReadings(route: Route, { authority }: PolicyRequest): string {
+  const seen = `servers read the escaped slash in this path of ${formatAuthority(authority)} in two ways, and the matches of ${route.rule} allow one of them`;
+  return `${seen}; add a path that allows the other one too`;
+}
+
 function explainNoMatch(route: Route, request: PolicyRequest): string {
   const asked = `${printable(request.method)} to this path of ${formatAuthority(request.authority)}`;
   return `${asked} satisfies none of the matches of ${route.rule}; add an entry with its path and method under matches of that route`;
@@ -111,19 +134,35 @@ function explainNoMatch(route: Route, request: PolicyRequest): string {
 const printable = (method: string): string =>
   /^[A-Za-z-]{1,20}$/.test(method) ? method.toUpperCase() : "this method";
 
-function matchesRequest(route: Route, request: PolicyRequest): boolean {
-  return route.matches.length === 0 || route.matches.some((match) => holds(match, request));
+/** Tells whether one entry of a route's matches holds, for each of the ways in which servers may read the path. */
+export function matchesRequest(route: Route, request: PolicyRequest): boolean {
+  return readingsOf(request.path).every((_, reading) => matchesReading(route, request, reading));
 }
 
-/** All given parts must hold; inside a list one is enough, except headers, where each must be there. */
-function holds(match: RequestMatch, request: PolicyRequest): boolean {
-  const { paths, methods, headers } = match;
-  if (paths.length > 0 && !paths.some((path) => matchesPath(path, request.path))) return false;
+function matchesSomeReading(route: Route, request: PolicyRequest): boolean {
+  return readingsOf(request.path).some((_, reading) => matchesReading(route, request, reading));
+}
+
+function matchesReading(route: Route, request: PolicyRequest, reading: number): boolean {
+  const path = readingsOf(request.path)[reading] ?? request.path;
+  const fits = reading === 0 ? matchesPath : matchesSlashedPath;
+  return (
+    route.matches.length === 0 ||
+    route.matches.some(
+      (match) =>
+        (match.paths.length === 0 || match.paths.some((it) => fits(it, path))) &&
+        holdsBeside(match, request),
+    )
+  );
+}
+
+/** Everything but the path: of the methods one is enough, each header must be there. */
+function holdsBeside({ methods, headers }: RequestMatch, request: PolicyRequest): boolean {
   if (methods.length > 0 && !methods.includes(request.method)) return false;
-  return headers.every(({ name, value }) => {
-    const values = headerValues(request.headers, name);
+  return headers.every((match) => {
+    const values = headerValues(request.headers, match.name);
     // A second, different header would leave it to the server which one counts.
-    return values.length > 0 && values.every((it) => it === value);
+    return values.length > 0 && values.every((it) => matchesHeaderValue(match, it));
   });
 }
 

@@ -6,7 +6,9 @@ export type CredentialCarrier =
   | { readonly kind: "token" }
   | { readonly kind: "basic"; readonly username: string }
   | { readonly kind: "header"; readonly name: string }
-  | { readonly kind: "query"; readonly name: string };
+  | { readonly kind: "query"; readonly name: string }
+  /** A field of a JSON body, by JSON pointer. */
+  | { readonly kind: "json"; readonly pointer: string };
 
 export interface RouteAuth {
   readonly carrier: CredentialCarrier;
@@ -16,24 +18,43 @@ export interface RouteAuth {
   readonly placeholder: string;
   /** Refuse requests that come without the placeholder. */
   readonly requirePlaceholder: boolean;
+  /** The name that the manifest gives the credential, and the guest's variable that holds the placeholder. */
+  readonly variable?: string | undefined;
 }
 
-export type PathMatch =
-  | { readonly kind: "exact"; readonly value: string }
-  | { readonly kind: "prefix"; readonly value: string };
+/** Exact and prefix values are normalised; a glob or regex is anchored at both ends. */
+export interface PathMatch {
+  readonly kind: "exact" | "prefix" | "glob" | "regex";
+  readonly value: string;
+}
+
+/** The name is lower case; a regex is anchored at both ends. */
+export interface HeaderMatch {
+  readonly name: string;
+  readonly value: string;
+  /** Exact where it is not said. */
+  readonly kind?: "exact" | "regex" | undefined;
+}
+
+/** What a route may be used for in the life of a bottle. */
+export interface RouteLimits {
+  readonly requests: number | undefined;
+  /** Bytes that leave: targets, headers and bodies of requests. */
+  readonly bytes: number | undefined;
+}
 
 /** All given parts must hold (AND); of paths and methods one is enough (OR), of headers each must be there. */
 export interface RequestMatch {
   readonly paths: readonly PathMatch[];
   /** Upper-case methods; empty means any. */
   readonly methods: readonly string[];
-  readonly headers: readonly { readonly name: string; readonly value: string }[];
+  readonly headers: readonly HeaderMatch[];
 }
 
 export interface Route {
   /** Name of the rule in verdicts: `egress.routes[2]`, `provider.claude`, `--allow`. */
   readonly rule: string;
-  /** Canonical host name. */
+  /** Canonical host name, or `*.` and the name below which exactly one label may stand. */
   readonly host: string;
   /** Undefined: https on 443 and http on 80. Otherwise both schemes on that port. */
   readonly port: number | undefined;
@@ -44,6 +65,8 @@ export interface Route {
   /** Known-secret scan of what leaves. */
   readonly scansOutbound: boolean;
   readonly allowsGitFetch: boolean;
+  /** Undefined: without end. */
+  readonly limits?: RouteLimits | undefined;
 }
 
 /** Where a name leads instead of DNS. Grants nothing without a route. */
@@ -68,6 +91,8 @@ export interface EgressConfig {
   readonly upstreamProxy: string | undefined;
   /** Slots whose values are searched for in everything that leaves, beside those of the routes. */
   readonly scanSlots: readonly string[];
+  /** Slots whose values the owner can read anew: an upstream's 401 is reported for these. */
+  readonly renewableSlots?: readonly string[] | undefined;
   /** All placeholders of this bottle, by the host their route names. */
   readonly placeholders: readonly {
     readonly value: string;

@@ -1,6 +1,6 @@
 /** Says in words what a rule or a verdict means. The same words serve the preflight, refusals and documentation. */
 import { assertNever } from "../base/assert.ts";
-import type { CredentialCarrier, RequestMatch, Route } from "./egress.ts";
+import type { CredentialCarrier, PathMatch, RequestMatch, Route } from "./egress.ts";
 import type { Verdict } from "./verdict.ts";
 
 /** What a route allows, in one sentence. */
@@ -11,6 +11,7 @@ export function explainRoute(route: Route): string {
     explainAuth(route),
     route.allowsGitFetch ? "git fetch allowed, push never" : undefined,
     explainScan(route),
+    explainLimits(route),
   ];
   return `${route.rule}: ${parts.filter((part) => part !== undefined).join("; ")}`;
 }
@@ -22,12 +23,20 @@ function explainEndpoint(route: Route): string {
 
 function explainMatch(match: RequestMatch): string {
   const methods = match.methods.length === 0 ? "any method" : match.methods.join(" or ");
-  const paths = match.paths.map((it) =>
-    it.kind === "exact" ? it.value : `${it.value.replace(/\/$/, "")}/**`,
-  );
+  const paths = match.paths.map(explainPath);
   const where = paths.length === 0 ? "any path" : paths.join(" or ");
-  const headers = match.headers.map((it) => ` with header ${it.name}: ${it.value}`);
+  const headers = match.headers.map((it) =>
+    it.kind === "regex"
+      ? ` with header ${it.name} like ${it.value}`
+      : ` with header ${it.name}: ${it.value}`,
+  );
   return `${methods} on ${where}${headers.join("")}`;
+}
+
+/** A path rule in words. */
+export function explainPath({ kind, value }: PathMatch): string {
+  if (kind === "prefix") return `${value.replace(/\/$/, "")}/**`;
+  return kind === "regex" ? `like ${value}` : value;
 }
 
 /** Where a credential travels, without the value. */
@@ -43,6 +52,8 @@ export function explainCarrier(carrier: CredentialCarrier): string {
       return `header ${carrier.name}`;
     case "query":
       return `query field ${carrier.name}`;
+    case "json":
+      return `${carrier.pointer} of the JSON body`;
     default:
       return assertNever(carrier, "explainCarrier");
   }
@@ -62,6 +73,14 @@ function explainScan(route: Route): string {
     supervise: "refuses the request until the operator is asked",
   } as const;
   return `a known secret in what leaves ${actions[route.outboundOnMatch]}`;
+}
+
+function explainLimits({ limits }: Route): string | undefined {
+  const parts = [
+    limits?.requests === undefined ? undefined : `${limits.requests} requests`,
+    limits?.bytes === undefined ? undefined : `${limits.bytes} bytes sent`,
+  ].filter((part) => part !== undefined);
+  return parts.length === 0 ? undefined : `at most ${parts.join(" and ")}`;
 }
 
 /** What was decided and why, in one sentence. */

@@ -1,8 +1,13 @@
 /** Matches canonical host names, label by label: `*.` stands for exactly one label and never for the apex. */
 
+/** Tells whether a pattern stands for more than one host. */
+export function isWildcard(pattern: string): boolean {
+  return pattern.startsWith("*.");
+}
+
 /** Tells whether a canonical host is what the pattern names: the host itself, or `*.` and exactly one label before it. */
 export function matchesHost(pattern: string, host: string): boolean {
-  if (!pattern.startsWith("*.")) return pattern === host;
+  if (!isWildcard(pattern)) return pattern === host;
   const dot = host.indexOf(".");
   return dot > 0 && host.slice(dot + 1) === pattern.slice(2);
 }

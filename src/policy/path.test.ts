@@ -1,6 +1,7 @@
 // One normal form for request targets; what servers read differently is refused.
 import { describe, expect, it } from "vitest";
-import { formatTarget, matchesPath, normalisePath } from "./path.ts";
+import { matchesPath, matchesSlashedPath } from "./match-path.ts";
+import { formatTarget, normalisePath, readingsOf } from "./path.ts";
 
 const normal = (raw: string): string => {
   const result = normalisePath(raw);
@@ -23,7 +24,8 @@ describe("normalisePath", () => {
     ["/100%25", "/100%25"],
     ["/.well-known/x", "/.well-known/x"],
     ["/..a/...", "/..a/..."],
-    ["/@scope%2fx".replace("%2f", "."), "/@scope.x"],
+    ["/@scope%2fname", "/@scope%2Fname"],
+    ["/@scope%2Fname/-/name-1.0.0.tgz?x=%2f", "/@scope%2Fname/-/name-1.0.0.tgz?x=%2f"],
   ])("%j becomes %j", (raw, expected) => {
     expect(normal(raw)).toBe(expected);
   });
@@ -44,8 +46,14 @@ describe("normalisePath", () => {
     "/a/%2e;/b",
     "//a",
     "/a//b",
-    "/a%2fb",
-    "/a%2Fb",
+    "/a%2f..%2fb",
+    "/a%2f.",
+    "/a%2f;/..;x%2fb",
+    "/%2fa",
+    "/a%2f%2fb",
+    "/a/%2fb",
+    "/..%2f",
+    "/%2e%2e%2fb",
     "/a%5cb",
     "/a\\b",
     "/a%00",
@@ -92,7 +100,36 @@ describe("matchesPath", () => {
     ["prefix", "/v1", "/v1;x/y", false],
     ["prefix", "/v1", "/V1", false],
     ["prefix", "/", "/anything", true],
+    ["glob", "/files/*.txt", "/files/a.txt", true],
+    ["glob", "/files/*.txt", "/files/a/b.txt", false],
+    ["glob", "/files/*.txt", "/files/.txt", true],
+    ["glob", "/files/*.txt", "/files/a_txt", false],
+    ["glob", "/a/**", "/a/b/c", true],
+    ["glob", "/a/**", "/a/", true],
+    ["glob", "/a/**", "/a", false],
+    ["glob", "/a/**", "/ab/c", false],
+    ["glob", "/**/x", "/x", true],
+    ["glob", "/**/x", "/a/b/x", true],
+    ["glob", "/**/x", "/a/bx", false],
+    ["glob", "/v?/x", "/v1/x", true],
+    ["glob", "/v?/x", "/v%20/x", true],
+    ["glob", "/v?/x", "/v/x", false],
+    ["regex", "/v[0-9]+/.*", "/v12/x/y", true],
+    ["regex", "/v[0-9]+", "/v1/x", false],
+    ["regex", "v1", "/v1", false],
+    ["regex", "/a|/b", "/a/x", false],
+    ["regex", "/(?:a|b){2}", "/ab", true],
+    ["regex", "/a$", "/a", true],
+    ["regex", "^/a", "/ab", false],
   ] as const)("%s %s on %s: %s", (kind, value, path, expected) => {
     expect(matchesPath({ kind, value }, path)).toBe(expected);
+  });
+
+  it("reads an escaped slash of the path and of the rule as a slash", () => {
+    expect(readingsOf("/a")).toEqual(["/a"]);
+    expect(readingsOf("/@s%2Fn")).toEqual(["/@s%2Fn", "/@s/n"]);
+    expect(matchesSlashedPath({ kind: "exact", value: "/@s%2Fn" }, "/@s/n")).toBe(true);
+    expect(matchesSlashedPath({ kind: "prefix", value: "/@s" }, "/@s/n")).toBe(true);
+    expect(matchesSlashedPath({ kind: "glob", value: "/@s%2F*" }, "/@s/n/m")).toBe(false);
   });
 });

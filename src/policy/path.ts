@@ -1,9 +1,7 @@
 /**
- * The one normal form of a request target. What two servers could read differently is refused; the normal form is what is
- * matched and what is forwarded, and normalising it again changes nothing.
+ * The one normal form of a request target. What two servers could read differently is refused, but for an escaped slash, of
+ * which both readings are given; the normal form is what is matched and forwarded, and normalising it again changes nothing.
  */
-import type { PathMatch } from "./egress.ts";
-
 /** Outcome; `query` is without its question mark and empty when there is none. */
 export type NormalisedPath =
   | { readonly ok: true; readonly path: string; readonly query: string }
@@ -31,7 +29,8 @@ export function normalisePath(raw: string): NormalisedPath {
   if (rawPath.includes("\\")) return refuse("the path holds a backslash");
   const path = canonicalEscapes(rawPath);
   if (path === undefined) return refuse("the path holds a percent escape that is ambiguous");
-  const reason = refuseSegments(path) ?? refuseUnicode(path);
+  const segments = readingsOf(path).map(refuseSegments);
+  const reason = segments.find((it) => it !== undefined) ?? refuseUnicode(path);
   return reason === undefined ? { ok: true, path, query } : refuse(reason);
 }
 
@@ -45,7 +44,7 @@ function canonicalEscapes(raw: string): string | undefined {
     const code = Number.parseInt(part.slice(1), 16);
     const character = String.fromCharCode(code);
     if (code < 0x21 && code !== 0x20) isAmbiguous = true;
-    if (code === 0x7f || character === "/" || character === "\\") isAmbiguous = true;
+    if (code === 0x7f || character === "\\") isAmbiguous = true;
     return UNRESERVED.test(character) ? character : part.toUpperCase();
   });
   // An escaped percent sign before two hex digits would become another escape one decoding later.
@@ -77,11 +76,14 @@ function refuseUnicode(path: string): string | undefined {
     : undefined;
 }
 
-/** Tells whether a normalised path satisfies a rule; a prefix counts whole segments and ignores its trailing slash. */
-export function matchesPath(match: PathMatch, path: string): boolean {
-  if (match.kind === "exact") return path === match.value;
-  const prefix = match.value.endsWith("/") ? match.value.slice(0, -1) : match.value;
-  return path === prefix || path.startsWith(`${prefix}/`);
+/** What servers may take a normalised path for: itself, and the path in which an escaped slash is a slash. */
+export function readingsOf(path: string): readonly string[] {
+  return path.includes("%2F") ? [path, withSlashes(path)] : [path];
+}
+
+/** A text with its escaped slashes as slashes. */
+export function withSlashes(text: string): string {
+  return text.replace(/%2F/gi, "/");
 }
 
 /** Prints the target that is forwarded. */

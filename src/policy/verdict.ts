@@ -16,6 +16,8 @@ export type ReasonCode =
   | "placeholder-elsewhere"
   | "placeholder-missing"
   | "plain-http-credential"
+  | "no-json-body"
+  | "budget-spent"
   | "secret-found"
   | "undecodable-body"
   | "body-too-large"

@@ -18,10 +18,9 @@ import {
   GENESIS_HASH,
   hashLine,
   openAuditLog,
-  readAudit,
   TORN_LINE_REASON,
-  verifyAudit,
 } from "./audit-log.ts";
+import { readAudit, verifyAudit } from "./audit-read.ts";
 
 let directory: string;
 let path: string;
@@ -58,6 +57,19 @@ describe("an audit log", () => {
     expect(parsed[0]?.prev).toBe(GENESIS_HASH);
     expect(parsed[2]?.prev).toBe(hashLine(Buffer.from(lines()[1] ?? "")));
     expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  it("takes nothing beyond its bound, and stays whole", async () => {
+    const log = openAuditLog(path, { bottle: "demo-1", clock: systemClock, maxBytes: 1000 });
+    const write = (): void => {
+      for (let index = 0; index < 100; index += 1) log.append({ kind: "request", path: "/x" });
+    };
+    expect(write).toThrow("nothing is appended beyond");
+    expect(statSync(path).size).toBeLessThanOrEqual(1000);
+    log.close();
+    // The owner still says how the bottle ended.
+    fill(1);
+    expect((await verifyAudit(path)).ok).toBe(true);
   });
 
   it("takes in what another writer appended meanwhile", async () => {

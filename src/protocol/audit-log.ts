@@ -21,6 +21,11 @@ import { AUDIT_SCHEMA_VERSION, type AuditEvent, type AuditLine, auditLineSchema 
 export const GENESIS_HASH: string = "0".repeat(64);
 /** Longest line that is read back; a written one is far shorter, because every field is bounded. */
 export const MAX_AUDIT_LINE_BYTES: number = 64 * 1024;
+/**
+ * Largest log that a bundle writes: some three million decisions. A guest that asks without end would fill the disk of its
+ * operator; what goes beyond cannot be recorded, so it is refused.
+ */
+export const MAX_AUDIT_BYTES: number = 1024 * 1024 * 1024;
 /** Reason of the line that follows what a crash or a full disk left of another. */
 export const TORN_LINE_REASON = "torn-line";
 
@@ -42,6 +47,8 @@ export interface AuditLogOptions {
   /** Slug that goes into every line. */
   readonly bottle: string;
   readonly clock: Clock;
+  /** Size beyond which nothing is appended; without end where it is left out. */
+  readonly maxBytes?: number;
 }
 
 /** Longest value per field, as the schema has it. */
@@ -135,6 +142,16 @@ class OpenLog implements AuditLog {
     if (fstatSync(this.#fd).size !== this.#tail.size) this.#tail = readTail(this.#fd);
   }
 
+  #refuseBeyond(size: number): void {
+    const { maxBytes } = this.#options;
+    if (maxBytes === undefined || size <= maxBytes) return;
+    throw new ProtocolError(
+      "protocol.audit",
+      `audit log: it has reached ${maxBytes} bytes; nothing is appended beyond`,
+      { hint: "end the bottle and start another one" },
+    );
+  }
+
   #write(event: AuditEvent, before: "" | "\n"): AuditLine {
     const line: AuditLine = {
       v: AUDIT_SCHEMA_VERSION,
@@ -146,6 +163,7 @@ class OpenLog implements AuditLog {
     };
     const text = Buffer.from(JSON.stringify(line));
     const bytes = Buffer.concat([Buffer.from(before), text, Buffer.from("\n")]);
+    this.#refuseBeyond(this.#tail.size + bytes.length);
     const written = writeSync(this.#fd, bytes);
     if (written !== bytes.length) {
       this.#tail = readTail(this.#fd);
@@ -234,7 +252,8 @@ function findWhole(bytes: Buffer): Buffer | undefined {
   return undefined;
 }
 
-function readRange(fd: number, start: number, end: number): Buffer {
+/** Reads bytes of an open file; fewer where it ends. */
+export function readRange(fd: number, start: number, end: number): Buffer {
   const bytes = Buffer.alloc(end - start);
   let filled = 0;
   while (filled < bytes.length) {
@@ -263,136 +282,4 @@ export function clipEvent(event: AuditEvent): AuditEvent {
       clipped[field] = `${value.slice(0, limit - 1)}…`;
   }
   return clipped;
-}
-
-/** Reads all lines in order. Throws ProtocolError at one that follows neither the schema nor from a crash. */
-export async function* readAudit(path: string): AsyncGenerator<AuditLine> {
-  let broken: number | undefined;
-  for (const { number, bytes, isEnded } of splitLines(path)) {
-    if (!isEnded) return;
-    const line = parseAuditLine(bytes);
-    if (line === undefined) {
-      broken ??= number;
-      continue;
-    }
-    if (broken !== undefined && line.reason !== TORN_LINE_REASON) throw brokenLine(path, broken);
-    broken = undefined;
-    yield line;
-  }
-  if (broken !== undefined) throw brokenLine(path, broken);
-}
-
-function brokenLine(path: string, number: number): ProtocolError {
-  return new ProtocolError("protocol.audit", `${path}:${number}: not a line of an audit log`, {
-    hint: "run bot-bottle audit verify to see how far the log is intact",
-  });
-}
-
-/** What verification found; `line` is 1-based, `seq` is the number the line should have. */
-export type AuditVerdict =
-  | { readonly ok: true; readonly lines: number; readonly head: AuditHead }
-  | { readonly ok: false; readonly seq: number; readonly line: number; readonly why: string };
-
-/**
- * Checks order and content of every line. Truncation at the end and wholesale rewriting show only against a `head`
- * that was noted elsewhere.
- */
-export async function verifyAudit(
-  path: string,
-  options: { readonly head?: AuditHead } = {},
-): Promise<AuditVerdict> {
-  const chain = new ChainCheck(options.head);
-  for (const raw of splitLines(path)) {
-    const fault = chain.take(raw);
-    if (fault !== undefined) return fault;
-  }
-  return chain.end();
-}
-
-const NOT_A_LINE = "it is not a line of an audit log";
-
-/** Walks along a chain. Bytes that are no line are forgiven only to a line that reports them. */
-class ChainCheck {
-  readonly #head: AuditHead | undefined;
-  #last: AuditHead = { seq: -1, hash: GENESIS_HASH };
-  /** Hash of the last line that follows the schema. */
-  #lastWhole = GENESIS_HASH;
-  /** Number of the first line since then that does not. */
-  #torn: number | undefined;
-
-  constructor(head: AuditHead | undefined) {
-    this.#head = head;
-  }
-
-  take({ number, bytes, isEnded }: RawLine): AuditVerdict | undefined {
-    const seq = number - 1;
-    if (!isEnded) return failAt(seq, "the last line is unfinished: a crash or an edit cut it");
-    const line = parseAuditLine(bytes);
-    const fault = line === undefined ? undefined : this.#judge(line, seq);
-    if (fault !== undefined) return fault;
-    const hash = hashLine(bytes);
-    this.#torn = line === undefined ? (this.#torn ?? seq) : undefined;
-    if (line !== undefined) this.#lastWhole = hash;
-    this.#last = { seq, hash };
-    if (this.#head?.seq !== seq || this.#head.hash === hash) return undefined;
-    return failAt(seq, "it is not the line that the given head names");
-  }
-
-  end(): AuditVerdict {
-    const last = this.#last;
-    if (this.#torn !== undefined) return failAt(this.#torn, NOT_A_LINE);
-    if (this.#head !== undefined && this.#head.seq > last.seq) {
-      return failAt(last.seq, "the log ends before the given head");
-    }
-    return { ok: true, lines: last.seq + 1, head: last };
-  }
-
-  #judge(line: AuditLine, seq: number): AuditVerdict | undefined {
-    if (this.#torn !== undefined) {
-      if (line.reason !== TORN_LINE_REASON) return failAt(this.#torn, NOT_A_LINE);
-      if (line.rule !== `after:${this.#lastWhole}`) {
-        return failAt(seq, "it does not name the last whole line before it");
-      }
-    }
-    if (line.seq !== seq) return failAt(seq, `its seq is ${line.seq}; ${seq} is expected`);
-    if (line.prev === this.#last.hash) return undefined;
-    return failAt(seq, "its prev is not the hash of the line before");
-  }
-}
-
-function failAt(seq: number, why: string): AuditVerdict {
-  return { ok: false, seq, line: seq + 1, why };
-}
-
-interface RawLine {
-  /** 1-based. */
-  readonly number: number;
-  readonly bytes: Buffer;
-  /** False for bytes after the last newline. */
-  readonly isEnded: boolean;
-}
-
-function* splitLines(path: string): Generator<RawLine> {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  try {
-    let rest: Buffer = Buffer.alloc(0);
-    let number = 0;
-    for (let at = 0; ; ) {
-      const chunk = readRange(fd, at, at + READ_BYTES);
-      if (chunk.length === 0) break;
-      at += chunk.length;
-      const bytes = Buffer.concat([rest, chunk]);
-      let start = 0;
-      for (let end = bytes.indexOf(NEWLINE); end !== -1; end = bytes.indexOf(NEWLINE, start)) {
-        number += 1;
-        yield { number, bytes: bytes.subarray(start, end), isEnded: true };
-        start = end + 1;
-      }
-      rest = Buffer.from(bytes.subarray(start));
-      if (rest.length > MAX_AUDIT_LINE_BYTES) break;
-    }
-    if (rest.length > 0) yield { number: number + 1, bytes: rest, isEnded: false };
-  } finally {
-    closeSync(fd);
-  }
 }

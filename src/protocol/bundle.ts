@@ -39,6 +39,8 @@ export const bundleOrderSchema = once(() => {
     kind: z.literal("reload"),
     name: z.enum(DAEMON_NAMES),
     config: z.unknown(),
+    /** New values of slots; the others stay. */
+    secrets: z.optional(z.record(z.string(), z.string())),
   });
   const stop = z.strictObject({ kind: z.literal("stop"), deadlineMs: z.int() });
 
@@ -60,12 +62,18 @@ export const bundleReportSchema = once(() => {
   });
   /** A decision, told to the owner after it was appended to the audit log. */
   const event = z.strictObject({ kind: z.literal("event"), event: auditEventSchema() });
+  /** An upstream answered 401 to a credential that the owner can read anew. */
+  const refused = z.strictObject({
+    kind: z.literal("credential-refused"),
+    name: z.enum(DAEMON_NAMES),
+    slot: z.string(),
+  });
   const failed = z.strictObject({
     kind: z.literal("failed"),
     name: z.string(),
     message: z.string(),
   });
 
-  return z.discriminatedUnion("kind", [ready, reloaded, event, failed]);
+  return z.discriminatedUnion("kind", [ready, reloaded, event, refused, failed]);
 });
 export type BundleReport = z.infer<ReturnType<typeof bundleReportSchema>>;

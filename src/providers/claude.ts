@@ -3,6 +3,7 @@
  * bottle is the boundary, not the agent. A repository's .mcp.json is ignored, so that it adds no servers.
  */
 import { type GuestPath, parseGuestPath } from "../base/ids.ts";
+import { claudeLogin } from "./claude-login.ts";
 import type { Provider, ProviderInput, ProviderPlan, ProvisionedFile } from "./provider.ts";
 import { refuseUnknownSettings, textSetting } from "./settings.ts";
 
@@ -36,6 +37,7 @@ export const claude: Provider = {
   },
   skillsDir: { host: ".claude/skills", guest: ".claude/skills" },
   defaultTokenVariable: "CLAUDE_CODE_OAUTH_TOKEN",
+  hostLogin: claudeLogin,
   runsWithoutPrompt: false,
   describe,
 };

@@ -1,8 +1,9 @@
 /**
- * OpenAI's Codex with an API key. The credential belongs to api.openai.com alone: by default Codex also sends it to
- * chatgpt.com, so what would go there is switched off and no route leads there.
+ * OpenAI's Codex. An API key belongs to api.openai.com alone: by default Codex also sends it to chatgpt.com, so what would
+ * go there is switched off and no route leads there. A ChatGPT login belongs to chatgpt.com alone.
  */
 import { parseGuestPath } from "../base/ids.ts";
+import { codexLogin, codexStandIn } from "./codex-login.ts";
 import type { Provider, ProviderInput, ProviderPlan, ProvisionedFile } from "./provider.ts";
 import { refuseUnknownSettings, textSetting } from "./settings.ts";
 
@@ -30,6 +31,7 @@ export const codex: Provider = {
   },
   skillsDir: { host: ".claude/skills", guest: ".codex/skills" },
   defaultTokenVariable: "OPENAI_API_KEY",
+  hostLogin: codexLogin,
   runsWithoutPrompt: false,
   describe,
 };
@@ -42,10 +44,7 @@ function describe(input: ProviderInput): ProviderPlan {
     env: {},
     hiddenEnvNames: [],
     files: files(input),
-    routes:
-      input.placeholder === undefined
-        ? []
-        : [{ host: "api.openai.com", carrier: { kind: "bearer" } }],
+    routes: routes(input),
     interactiveArgv: ["codex", ...flags],
     // `--` keeps a prompt that begins with a hyphen from being read as a flag.
     headlessArgv: (prompt) => ["codex", "exec", "--skip-git-repo-check", ...flags, "--", prompt],
@@ -53,10 +52,20 @@ function describe(input: ProviderInput): ProviderPlan {
   };
 }
 
+/** The one host that each kind of credential is for. */
+function routes({ placeholder, hostLogin }: ProviderInput): ProviderPlan["routes"] {
+  if (placeholder === undefined) return [];
+  const host = hostLogin === undefined ? "api.openai.com" : "chatgpt.com";
+  return [{ host, carrier: { kind: "bearer" } }];
+}
+
 function files(input: ProviderInput): ProvisionedFile[] {
   const found = [file(input, ".codex/config.toml", configText(input))];
   if (input.placeholder !== undefined) {
-    const login = { auth_mode: "apikey", OPENAI_API_KEY: input.placeholder };
+    const login =
+      input.hostLogin === undefined
+        ? { auth_mode: "apikey", OPENAI_API_KEY: input.placeholder }
+        : codexStandIn(input.placeholder, input.hostLogin);
     found.push(file(input, ".codex/auth.json", `${JSON.stringify(login)}\n`));
   }
   return found;

@@ -4,6 +4,7 @@
  */
 import type { GuestPath } from "../base/ids.ts";
 import type { CredentialCarrier } from "../policy/egress.ts";
+import type { HostLogin, HostLoginSource } from "./host-login.ts";
 
 /** What resolvePlan tells a provider. */
 export interface ProviderInput {
@@ -17,6 +18,8 @@ export interface ProviderInput {
   /** Placeholder of the provider's own credential; undefined when the bottle gives it none. */
   readonly placeholder: string | undefined;
   readonly authKind: "bearer" | "api-key";
+  /** What is known of the operator's own login, where the placeholder stands for that. */
+  readonly hostLogin?: HostLogin | undefined;
   readonly settings: Readonly<Record<string, unknown>>;
   readonly label: string | undefined;
   readonly caBundlePath: GuestPath;
@@ -79,6 +82,8 @@ export interface Provider {
   readonly skillsDir: { readonly host: string; readonly guest: string } | undefined;
   /** Default guest variable that names the credential, for `init`. */
   readonly defaultTokenVariable: string | undefined;
+  /** The agent's own login on the operator's machine; undefined where it keeps none that can be used. */
+  readonly hostLogin?: HostLoginSource;
   /** Headless starts need no `--prompt`. */
   readonly runsWithoutPrompt: boolean;
   /** Throws ManifestError when the settings do not fit. */

@@ -37,6 +37,8 @@ export interface DaemonContext<Config> {
   readonly ask: Ask;
   readonly log: Logger;
   readonly signal: AbortSignal;
+  /** Told that an upstream refused the value of a slot, so that the owner can read it anew. */
+  readonly onCredentialRefused?: (slot: string) => void;
 }
 
 export interface Daemon<Config> {
@@ -46,7 +48,7 @@ export interface Daemon<Config> {
   /** Resolves when the door accepts. */
   start(context: DaemonContext<Config>): Promise<void>;
   health(): Promise<Health>;
-  /** All or nothing: the old policy or the new one, never neither. */
-  reload(next: Config): Promise<Reloaded>;
+  /** All or nothing: the old policy or the new one, never neither. `secrets` are all of the daemon's; left out, they stay. */
+  reload(next: Config, secrets?: Secrets): Promise<Reloaded>;
   stop(deadlineMs: number): Promise<void>;
 }

@@ -51,6 +51,7 @@ async function openFakeBundle(plan: BundlePlan, context: BundleContext): Promise
     pid: process.pid,
     closed: closed.promise,
     reloads,
+    renew: () => Promise.resolve(),
     reload: (_name, config) => {
       reloads.push(config);
       return Promise.resolve();

@@ -350,7 +350,7 @@ describe.each(modesHere())(
     });
 
     it("keeps a log that proves its own order", async () => {
-      const { verifyAudit } = await import("../../src/protocol/audit-log.ts");
+      const { verifyAudit } = await import("../../src/protocol/audit-read.ts");
       const result = await verifyAudit(attack.world.bottles[0]?.audit ?? "");
       expect(result).toMatchObject({ ok: true });
       attack.expectNoSecret("");

@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { verifyAudit } from "../../src/protocol/audit-log.ts";
+import { verifyAudit } from "../../src/protocol/audit-read.ts";
 import { type Mode, modesHere } from "../support/attack-world.ts";
 import { type EgressAttack, openEgressAttack, request } from "../support/egress-attack.ts";
 import { requires } from "../support/requires.ts";

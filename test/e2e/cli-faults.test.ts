@@ -183,7 +183,7 @@ describe("manifest files", () => {
   });
 
   it("that ask for what this version does not enforce are refused, not weakened", async () => {
-    home.bottle("box", `${COMMAND}\negress: { routes: [{ host: "*.a.example.com" }] }`);
+    home.bottle("box", `${COMMAND}\nlimits: { disk: 1GiB }`);
     expect(await fails(START, 125)).toMatchObject({ code: "manifest.unsupported" });
   });
 

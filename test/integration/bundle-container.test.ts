@@ -13,7 +13,7 @@ import { ensureNetwork, removeNetwork } from "../../src/bundle/container-network
 import { reapBundle } from "../../src/bundle/reap-bundle.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { ensureBundleImage } from "../../src/images/ensure-image.ts";
-import { verifyAudit } from "../../src/protocol/audit-log.ts";
+import { verifyAudit } from "../../src/protocol/audit-read.ts";
 import { testBase } from "../support/docker.ts";
 import { requires } from "../support/requires.ts";
 

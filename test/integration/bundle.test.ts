@@ -18,7 +18,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { build } from "esbuild";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { verifyAudit } from "../../src/protocol/audit-log.ts";
+import { verifyAudit } from "../../src/protocol/audit-read.ts";
 import { requires } from "../support/requires.ts";
 import { openTunnel, sendRaw } from "./egress-support/harness.ts";
 

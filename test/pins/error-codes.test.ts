@@ -42,6 +42,7 @@ const PINNED = {
   "launch.agent": "launch",
   "launch.copy": "launch",
   "launch.audit": "launch",
+  "launch.host-login": "launch",
   "launch.secret-command": "launch",
   "policy.denied": "denied",
   "sidecar.start": "sidecar",

@@ -36,6 +36,8 @@ it("the SDK exports these values and no others", () => {
       "createExec",
       "createLogger",
       "decideTrust",
+      "describePolicy",
+      "explainRequest",
       "explainRoute",
       "findLeftovers",
       "findOrphanRuns",

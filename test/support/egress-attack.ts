@@ -11,6 +11,7 @@ export const TOKENS = {
   API_TOKEN: "tok-real-Aa1Bb2Cc3Dd4Ee5Ff6Gg7Hh8",
   KEY_TOKEN: "key-real-Zz9Yy8Xx7Ww6Vv5Uu4Tt3Ss2",
   QUERY_TOKEN: "qry-real-Mm1Nn2Oo3Pp4Qq5Rr6Ss7Tt8",
+  JSON_TOKEN: "jsn-real-Uu9Vv8Ww7Xx6Yy5Zz4Aa3Bb2",
 } as const;
 /** A value that the operator gives to the guest on purpose. */
 export const PLANTED = 'planted/Jj0Kk9+Ll8Ii7Hh6"Gg5=Ff4';
@@ -122,12 +123,26 @@ export async function openEgressAttack(mode: Mode): Promise<EgressAttack> {
   const https = `127.0.0.1:${sink.httpsPort}`;
   const resolve = {
     ...Object.fromEntries(
-      ["api", "key", "query", "open", "git", "redact", "narrow", "evil", "wrong", "stranger"].map(
-        (name) => [`${name}.attack.test`, https],
-      ),
+      [
+        "api",
+        "key",
+        "query",
+        "open",
+        "git",
+        "redact",
+        "narrow",
+        "json",
+        "budget",
+        "header",
+        "evil",
+        "wrong",
+        "stranger",
+      ].map((name) => [`${name}.attack.test`, https]),
     ),
     "plain.attack.test": `127.0.0.1:${sink.httpPort}`,
     "private.attack.test": "169.254.169.254:80",
+    "one.wild.attack.test": https,
+    "api.wild.attack.test": https,
   };
   const bottle = `
 agent_provider: { template: command, settings: { argv: [/bin/true] } }
@@ -150,7 +165,17 @@ egress:
     - host: stranger.attack.test
     - { host: git.attack.test, git: { fetch: true } }
     - { host: redact.attack.test, dlp: { outbound_on_match: redact } }
-    - { host: narrow.attack.test, matches: [{ methods: [GET], paths: [{ value: /ok }] }] }`;
+    - { host: narrow.attack.test, matches: [{ methods: [GET], paths: [{ value: /ok }] }] }
+    - host: "*.wild.attack.test"
+    - { host: api.wild.attack.test, matches: [{ paths: [{ type: exact, value: /only }] }] }
+    - host: json.attack.test
+      auth: { scheme: json, pointer: /auth/key, token_ref: JSON_TOKEN }
+    - { host: budget.attack.test, limits: { requests: 1, bytes: 2KiB } }
+    - host: header.attack.test
+      matches:
+        - paths: [{ type: regex, value: "/v[0-9]+/(?:a|b)+" }]
+          headers: [{ name: X-Mode, value: "read|list", type: regex }]
+        - paths: [{ type: glob, value: "/@*/*" }, { type: glob, value: "/@*" }]`;
   try {
     const world = await openAttackWorld({
       mode,

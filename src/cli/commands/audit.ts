@@ -7,13 +7,8 @@ import { ProtocolError, systemCode, UsageError } from "../../base/errors.ts";
 import { LineSplitter } from "../../base/lines.ts";
 import { type HomePaths, listBottles } from "../../index.ts";
 import type { AuditLine } from "../../protocol/audit.ts";
-import {
-  type AuditHead,
-  MAX_AUDIT_LINE_BYTES,
-  parseAuditLine,
-  readAudit,
-  verifyAudit,
-} from "../../protocol/audit-log.ts";
+import { type AuditHead, MAX_AUDIT_LINE_BYTES, parseAuditLine } from "../../protocol/audit-log.ts";
+import { readAudit, verifyAudit } from "../../protocol/audit-read.ts";
 import { cleanLine } from "../clean-text.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import { endedStatus } from "../exit.ts";

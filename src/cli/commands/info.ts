@@ -1,13 +1,9 @@
 /** `info`: an agent as its files describe it, or a bottle as its record and its owner do. */
-
-import { ManifestError, UsageError } from "../../base/errors.ts";
-import { listBottles, listManifest } from "../../index.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import { describeAgent, renderAgent } from "../describe-agent.ts";
 import { describeBottleInfo, renderBottle } from "../describe-bottle.ts";
 import { flagList, isSet } from "../flags/read.ts";
-import { nearest } from "../nearest.ts";
-import { matchSlug } from "../slugs.ts";
+import { resolveSubject } from "../subject.ts";
 
 /** The command `info`. */
 export const infoCommand: Command = {
@@ -42,7 +38,7 @@ export const infoCommand: Command = {
 
 async function runInfo({ args, flags }: ParsedArgs, io: CommandIo): Promise<number> {
   const { env, output } = io;
-  const subject = await resolveSubject(args[0] ?? "", io);
+  const subject = await resolveSubject(args[0] ?? "", env);
   if (subject.kind === "bottle") {
     const info = await describeBottleInfo(env.home, subject.name);
     if (isSet(flags, "json")) output.json(info);
@@ -53,33 +49,4 @@ async function runInfo({ args, flags }: ParsedArgs, io: CommandIo): Promise<numb
   if (isSet(flags, "json")) output.json(info);
   else output.print(renderAgent(info, output.color));
   return 0;
-}
-
-interface Subject {
-  readonly kind: "agent" | "bottle";
-  readonly name: string;
-}
-
-/** Exact names first, a bottle's before an agent's; then a beginning of a bottle's name. */
-async function resolveSubject(text: string, { env }: CommandIo): Promise<Subject> {
-  const slugs = (await listBottles(env.home)).map((bottle) => bottle.slug);
-  if (slugs.includes(text)) return { kind: "bottle", name: text };
-  const { agents } = await listManifest(env.home, env.cwd, env.userHome);
-  const names = agents.map((agent) => agent.name);
-  if (names.includes(text)) return { kind: "agent", name: text };
-  try {
-    return { kind: "bottle", name: matchSlug(text, slugs) };
-  } catch (error) {
-    if (!(error instanceof UsageError) || error.code === "usage.ambiguous-bottle") throw error;
-    const close = nearest(text, [...names, ...slugs]);
-    const advice = close === undefined ? "" : `; did you mean ${close}`;
-    throw new ManifestError(
-      "manifest.unknown-agent",
-      `no agent and no bottle is called "${text}"${advice}`,
-      {
-        hint: names.length === 0 ? "bot-bottle init claude --yes" : "run bot-bottle list",
-        cause: error,
-      },
-    );
-  }
 }

@@ -69,6 +69,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./audit.ts")).auditCommand,
   },
   {
+    name: "policy",
+    summary: "show what a bottle may reach, and why",
+    load: async () => (await import("./policy.ts")).policyCommand,
+  },
+  {
     name: "schema",
     summary: "print the JSON Schema of manifest files",
     load: async () => (await import("./schema.ts")).schemaCommand,

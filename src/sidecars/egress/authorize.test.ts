@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { EgressConfig, Route } from "../../policy/egress.ts";
 import { authorize } from "./authorize.ts";
 import type { Classified } from "./context.ts";
+import { HeaderBlock } from "./header-block.ts";
 
 const auth: Route["auth"] = {
   carrier: { kind: "header", name: "X-Key" },
@@ -31,7 +32,9 @@ const asked = (more: Partial<Classified> = {}): Classified => ({
   path: "/",
   query: "a=1",
   headers: [],
+  block: HeaderBlock.of(more.headers ?? []),
   framing: { kind: "none" },
+  isWebSocket: false,
   ...more,
 });
 

@@ -11,38 +11,42 @@ import {
   sameAuthority,
 } from "../../policy/authority.ts";
 import { deny } from "../../policy/decide.ts";
-import { type HeaderList, headerValues, pairHeaders } from "../../policy/headers.ts";
 import { normalisePath } from "../../policy/path.ts";
 import type { Deny, ReasonCode } from "../../policy/verdict.ts";
-import type { Arrival, Classified, Framing, StepResult } from "./context.ts";
-import { tokensOf } from "./headers.ts";
+import { LruMap } from "../../tls/lru-map.ts";
+import type { Arrival, Classified, StepResult } from "./context.ts";
+import type { HeaderBlock } from "./header-block.ts";
+import type { Incoming } from "./message.ts";
+import { judgeUpgrade } from "./websocket/handshake.ts";
 
 /** Rule that stands for the protocol itself in verdicts. */
 export const PROTOCOL_RULE = "egress.protocol";
 
-/** What of a request is looked at; Node's own request fits. */
-export interface RawRequest {
-  readonly method?: string | undefined;
-  readonly url?: string | undefined;
-  readonly httpVersion: string;
-  readonly rawHeaders: readonly string[];
-}
+/** What of a request is looked at. */
+export type RawRequest = Pick<
+  Incoming,
+  "version" | "method" | "target" | "hosts" | "block" | "framing"
+>;
 
 const refuse = (reason: ReasonCode, explanation: string): Deny =>
   deny(reason, PROTOCOL_RULE, explanation);
 
 /** Classifies one request that came through a tunnel or straight to the proxy. */
 export function classify(request: RawRequest, tunnel: Arrival["tunnel"]): StepResult<Classified> {
-  const { method = "", url = "" } = request;
-  const headers = pairHeaders(request.rawHeaders);
+  const { method, block, framing } = request;
   const scheme: Scheme = tunnel === undefined ? "http" : "https";
-  const framing = readFraming(request, headers);
-  if ("reason" in framing) return framing;
-  const fault = refuseMethod(method) ?? refuseUpgrade(headers);
+  const isUpgrade = block.has("upgrade") || block.has("http2-settings");
+  const fault =
+    refuseMethod(method) ??
+    (isUpgrade ? judgeUpgrade(request, PROTOCOL_RULE) : undefined) ??
+    refuseExpectation(block);
   if (fault !== undefined) return fault;
-  const target = tunnel === undefined ? splitAbsolute(url) : { authority: tunnel, path: url };
+  const target =
+    tunnel === undefined
+      ? splitAbsolute(request.target)
+      : { authority: tunnel, path: request.target };
   if ("reason" in target) return target;
-  const mismatch = refuseHost(headers, target.authority, scheme);
+  const mismatch = refuseHost(request, target.authority, scheme);
   if (mismatch !== undefined) return mismatch;
   const path = normalisePath(target.path);
   if (!path.ok) {
@@ -50,7 +54,14 @@ export function classify(request: RawRequest, tunnel: Arrival["tunnel"]): StepRe
   }
   const { authority } = target;
   const asked = { scheme, authority, method, path: path.path, query: path.query };
-  return { kind: "classified", ...asked, headers, framing };
+  return {
+    kind: "classified",
+    ...asked,
+    headers: block.list,
+    block,
+    framing,
+    isWebSocket: isUpgrade,
+  };
 }
 
 function refuseMethod(method: string): Deny | undefined {
@@ -58,19 +69,12 @@ function refuseMethod(method: string): Deny | undefined {
   return refuse("bad-request", `${method || "no method"} is not forwarded; use another method`);
 }
 
-/** Upgrades would turn a connection that is judged request by request into an opaque one. */
-function refuseUpgrade(headers: HeaderList): Deny | undefined {
-  const isAsked = ["upgrade", "http2-settings"].some(
-    (name) => headerValues(headers, name).length > 0,
-  );
-  if (!isAsked) return undefined;
-  const what = asksWebSocket(headers) ? "WebSocket is" : "protocol upgrades are";
-  return refuse("upgrade-refused", `${what} not carried; use plain requests over HTTP/1.1`);
-}
-
-/** Whether a request asks for a WebSocket: such clients fall back to plain requests when they are told so. */
-export function asksWebSocket(headers: HeaderList): boolean {
-  return tokensOf(headers, "upgrade").includes("websocket");
+/** Nobody knows what an unknown expectation would ask of the upstream. */
+function refuseExpectation(block: HeaderBlock): Deny | undefined {
+  if (!block.has("expect")) return undefined;
+  const isKnown = block.values("expect").every((it) => it.toLowerCase() === "100-continue");
+  if (isKnown) return undefined;
+  return refuse("bad-request", "only Expect: 100-continue is known; send the request without it");
 }
 
 interface Target {
@@ -96,36 +100,35 @@ export function badAuthority(parsed: Extract<ParsedAuthority, { ok: false }>): D
   return refuse("bad-authority", `${parsed.reason}; name one host and at most one port`);
 }
 
-function refuseHost(headers: HeaderList, authority: Authority, scheme: Scheme): Deny | undefined {
-  const [host, ...more] = headerValues(headers, "host");
-  if (host === undefined || more.length > 0) {
-    return refuse("bad-request", "exactly one Host header is needed; send one");
-  }
-  const parsed = parseAuthority(host, scheme);
-  if (!parsed.ok) return badAuthority(parsed);
-  if (sameAuthority(parsed.authority, authority)) return undefined;
-  const asked = formatAuthority(authority);
-  const why = `the Host header names another host than ${asked}, which was connected to`;
-  return refuse("authority-mismatch", `${why}; open a connection of its own to each host`);
+/** Names of the same host repeat: what was said about the last ones holds for the next. */
+const MAX_KNOWN_HOSTS = 256;
+const knownHosts = new LruMap<string, Authority>(MAX_KNOWN_HOSTS);
+
+function parseHost(text: string, scheme: Scheme): ParsedAuthority {
+  const key = `${scheme} ${text}`;
+  const known = knownHosts.get(key);
+  if (known !== undefined) return { ok: true, authority: known };
+  const parsed = parseAuthority(text, scheme);
+  if (parsed.ok) knownHosts.set(key, parsed.authority);
+  return parsed;
 }
 
-/** How long the body is. Two answers to that question are smuggling, and one odd answer is as bad. */
-function readFraming(request: RawRequest, headers: HeaderList): Framing | Deny {
-  const lengths = headerValues(headers, "content-length");
-  const encodings = headerValues(headers, "transfer-encoding");
-  if (lengths.length + encodings.length > 1) {
-    return refuse("bad-request", "the length of the body is given twice; give it once");
+/** Every name that a request gives to its server must be the one that was connected to. */
+function refuseHost(
+  { hosts, version }: RawRequest,
+  authority: Authority,
+  scheme: Scheme,
+): Deny | undefined {
+  if (hosts.length === 0 || (version !== "2" && hosts.length > 1)) {
+    return refuse("bad-request", "exactly one Host header is needed; send one");
   }
-  const [length] = lengths;
-  const [encoding] = encodings;
-  if (encoding !== undefined) {
-    const isPlain = encoding.toLowerCase() === "chunked" && request.httpVersion === "1.1";
-    if (isPlain) return { kind: "chunked" };
-    return refuse("bad-request", "the transfer encoding is not chunked; send chunked or a length");
+  for (const host of hosts) {
+    const parsed = parseHost(host, scheme);
+    if (!parsed.ok) return badAuthority(parsed);
+    if (sameAuthority(parsed.authority, authority)) continue;
+    const asked = formatAuthority(authority);
+    const why = `the Host header names another host than ${asked}, which was connected to`;
+    return refuse("authority-mismatch", `${why}; open a connection of its own to each host`);
   }
-  if (length === undefined) return { kind: "none" };
-  if (!/^[0-9]{1,15}$/.test(length)) {
-    return refuse("bad-request", "the content length is not a plain number; send digits only");
-  }
-  return { kind: "length", length: Number(length) };
+  return undefined;
 }

@@ -2,64 +2,20 @@
 import * as z from "zod/mini";
 import { ProtocolError } from "../../base/errors.ts";
 import type { EgressConfig } from "../../policy/egress.ts";
+import { completePolicy, optionalPort, policySchema } from "../../protocol/policy.ts";
 
 const text = z.string().check(z.minLength(1), z.maxLength(4096));
-const port = z.int().check(z.gte(1), z.lte(65_535));
-const optionalPort = z.optional(port);
-
-const carrier = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("bearer") }),
-  z.strictObject({ kind: z.literal("token") }),
-  z.strictObject({ kind: z.literal("basic"), username: z.string() }),
-  z.strictObject({ kind: z.literal("header"), name: text }),
-  z.strictObject({ kind: z.literal("query"), name: text }),
-]);
-
-const auth = z.strictObject({
-  carrier,
-  slot: text,
-  placeholder: text,
-  requirePlaceholder: z.boolean(),
-});
-
-const pathMatch = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("exact"), value: text }),
-  z.strictObject({ kind: z.literal("prefix"), value: text }),
-]);
-
-const requestMatch = z.strictObject({
-  paths: z.array(pathMatch),
-  methods: z.array(text),
-  headers: z.array(z.strictObject({ name: text, value: z.string() })),
-});
-
-const route = z.strictObject({
-  rule: text,
-  host: text,
-  port: optionalPort,
-  matches: z.array(requestMatch),
-  auth: z.optional(auth),
-  outboundOnMatch: z.enum(["block", "redact", "supervise"]),
-  scansOutbound: z.boolean(),
-  allowsGitFetch: z.boolean(),
-});
-
-const policy = z.strictObject({
-  routes: z.array(route),
-  resolve: z.record(z.string(), z.strictObject({ address: text, port: optionalPort })),
-});
 
 const config = z.strictObject({
-  policy,
+  policy: policySchema,
   logLevel: z.union([z.literal(0), z.literal(1), z.literal(2)]),
   upstreamCa: z.array(z.string()),
   upstreamProxy: z.optional(text),
   scanSlots: z.array(text),
+  renewableSlots: z.optional(z.array(text)),
   placeholders: z.array(z.strictObject({ value: text, host: text, port: optionalPort })),
   caCertificate: z.string(),
 });
-
-type Parsed = z.infer<typeof config>;
 
 /** Parses the configuration. Throws ProtocolError that names the faulty places. */
 export function parseEgressConfig(value: unknown): EgressConfig {
@@ -73,15 +29,8 @@ export function parseEgressConfig(value: unknown): EgressConfig {
 }
 
 /** JSON drops fields that are undefined; the plan's types have them. */
-function complete(parsed: Parsed): EgressConfig {
-  const routes = parsed.policy.routes.map((it) => ({ ...it, port: it.port, auth: it.auth }));
-  const resolve = Object.fromEntries(
-    Object.entries(parsed.policy.resolve).map(([name, to]) => [
-      name,
-      { address: to.address, port: to.port },
-    ]),
-  );
+function complete(parsed: z.infer<typeof config>): EgressConfig {
   const placeholders = parsed.placeholders.map((it) => ({ ...it, port: it.port }));
   const { upstreamProxy } = parsed;
-  return { ...parsed, policy: { routes, resolve }, upstreamProxy, placeholders };
+  return { ...parsed, policy: completePolicy(parsed.policy), upstreamProxy, placeholders };
 }

@@ -1,55 +1,42 @@
 /** The guest's connections, and which of them are in use: a stop closes those that are not at once and waits for the rest. */
-import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
-/** Keeps track of sockets; a tunnel counts as in use while the decrypted socket on top of it is. */
+/** What speaks over a connection. */
+export interface Holder {
+  /** Whether something is being answered. */
+  readonly isBusy: boolean;
+  /** Takes no further request, and closes after the last answer. */
+  retire(): void;
+}
+
+/** Keeps track of sockets and of what speaks over them; a tunnel counts by what speaks inside it. */
 export class Connections {
-  readonly #sockets = new Set<Socket>();
-  readonly #answers = new WeakMap<Socket, Set<ServerResponse>>();
-  readonly #carried = new WeakMap<Socket, Socket>();
+  readonly #holders = new Map<Socket, Holder | undefined>();
   #isStopping = false;
 
   add(socket: Socket): void {
-    this.#sockets.add(socket);
-    socket.once("close", () => this.#sockets.delete(socket));
+    this.#holders.set(socket, undefined);
+    socket.once("close", () => this.#holders.delete(socket));
   }
 
-  /** Notes that `secure` is what the bytes of `socket` decrypt to. */
-  carry(socket: Socket, secure: Socket): void {
-    this.#carried.set(socket, secure);
-  }
-
-  /** Notes an answer that is being given on a socket. */
-  begin(socket: Socket, response: ServerResponse): void {
-    const open = this.#answers.get(socket) ?? new Set();
-    this.#answers.set(socket, open.add(response));
-    response.once("close", () => {
-      open.delete(response);
-      if (this.#isStopping) this.#closeUnused();
-    });
-  }
-
-  /** Answers that are not finished yet. */
-  answersOn(socket: Socket): readonly ServerResponse[] {
-    return [...(this.#answers.get(socket) ?? [])];
+  /** Notes what speaks over a socket now. */
+  hold(socket: Socket, holder: Holder): void {
+    if (this.#holders.has(socket)) this.#holders.set(socket, holder);
+    if (this.#isStopping) holder.retire();
   }
 
   /** Closes what is not in use, now and from now on. */
   drain(): void {
     this.#isStopping = true;
-    this.#closeUnused();
+    for (const [socket, holder] of this.#holders) {
+      // Not at once: the end of an answer may still be on its way to the system.
+      if (holder?.isBusy === true) holder.retire();
+      else socket.destroySoon();
+    }
   }
 
   /** Closes everything. */
   cut(): void {
-    for (const socket of this.#sockets) socket.destroy();
-  }
-
-  #closeUnused(): void {
-    for (const socket of this.#sockets) {
-      const top = this.#carried.get(socket) ?? socket;
-      // Not at once: the end of an answer may still be on its way to the system.
-      if (this.answersOn(top).length === 0) socket.destroySoon();
-    }
+    for (const socket of this.#holders.keys()) socket.destroy();
   }
 }

@@ -1,5 +1,4 @@
 /** The one context that passes through the steps classify, authorize, scan, forward and record. Each step adds to it. */
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "../../base/log.ts";
 import type { Authority, Scheme } from "../../policy/authority.ts";
 import type { Injection } from "../../policy/credentials.ts";
@@ -9,7 +8,10 @@ import type { HeaderList } from "../../policy/headers.ts";
 import type { Deny } from "../../policy/verdict.ts";
 import type { Audit } from "../descriptor.ts";
 import type { BufferBudget } from "./body.ts";
+import type { Budgets } from "./budget.ts";
+import type { HeaderBlock } from "./header-block.ts";
 import type { Listener, Lookup } from "./locate.ts";
+import type { Framing, Incoming, Outgoing } from "./message.ts";
 import type { EgressState } from "./state.ts";
 
 /** What the steps may use besides the request. */
@@ -19,24 +21,19 @@ export interface Services {
   readonly lookup: Lookup;
   readonly ownListeners: readonly Listener[];
   readonly buffers: BufferBudget;
+  readonly budgets: Budgets;
+  /** Told that an upstream refused the value of a slot. */
+  readonly onCredentialRefused: (slot: string) => void;
 }
 
 /** A request as it came in; `tunnel` is the authority of the CONNECT that it came through. */
 export interface Arrival {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly incoming: Incoming;
+  readonly outgoing: Outgoing;
   readonly tunnel: Authority | undefined;
   /** The policy in force when the request came; a reload does not change it half-way. */
   readonly state: EgressState;
-  /** The guest waits for leave to send its body. */
-  readonly expectsContinue: boolean;
 }
-
-/** How the body is framed. */
-export type Framing =
-  | { readonly kind: "none" }
-  | { readonly kind: "length"; readonly length: number }
-  | { readonly kind: "chunked" };
 
 /** After classify: what is asked, in canonical form. */
 export interface Classified {
@@ -48,7 +45,11 @@ export interface Classified {
   readonly path: string;
   readonly query: string;
   readonly headers: HeaderList;
+  /** The same headers, for looking up. */
+  readonly block: HeaderBlock;
   readonly framing: Framing;
+  /** Asks to go on as a WebSocket. */
+  readonly isWebSocket: boolean;
 }
 
 /** After authorize: by which rule, and what happens to credentials. */

@@ -1,15 +1,23 @@
 /** The egress daemon: the guest's only way to the world, and the place where policy is enforced. */
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { BugError, messageOf } from "../../base/errors.ts";
+import type { Secrets } from "../../base/secret.ts";
 import type { EgressConfig } from "../../policy/egress.ts";
 import { type Door, parseDoor } from "../../protocol/door.ts";
 import type { Daemon, DaemonContext, Reloaded } from "../descriptor.ts";
 import { createBufferBudget } from "./body.ts";
+import { createBudgets } from "./budget.ts";
 import { parseEgressConfig } from "./config.ts";
 import type { Services } from "./context.ts";
 import { type Lookup, systemLookup } from "./locate.ts";
 import { createProxyServer, type ProxyServer } from "./proxy-server.ts";
-import { createState, type EgressState, warmState } from "./state.ts";
+import {
+  createState,
+  type EgressState,
+  type HeldSecrets,
+  replaceSecrets,
+  warmState,
+} from "./state.ts";
 
 /** What tests replace: the resolver and the clock. */
 export interface EgressPorts {
@@ -19,11 +27,14 @@ export interface EgressPorts {
 
 /** Time after which what the first request needs is loaded in advance: not while the guest starts on the same processors. */
 const WARM_AFTER_MS = 250;
+/** How often the owner is told that one value was refused. */
+const REPORT_EVERY_MS = 2_000;
 
 interface Running {
   readonly context: DaemonContext<EgressConfig>;
   readonly server: ProxyServer;
   readonly swap: (next: EgressState) => void;
+  secrets: HeldSecrets;
 }
 
 /** Makes the daemon. */
@@ -44,7 +55,7 @@ export function createEgress(ports: EgressPorts = {}): Daemon<EgressConfig> {
       const isHealthy = running?.server.isListening === true;
       return Promise.resolve({ isHealthy, detail: isHealthy ? "accepting" : "not listening" });
     },
-    reload: (next) => reload(running, next, clock),
+    reload: (next, secrets) => reload(running, { next, secrets, clock }),
     stop: async (deadlineMs) => {
       await running?.server.stop(deadlineMs);
     },
@@ -55,7 +66,8 @@ function open(
   context: DaemonContext<EgressConfig>,
   { lookup, clock, door }: Required<EgressPorts> & { readonly door: Door },
 ): Running {
-  let state = createState(context.config, context.secrets, clock);
+  const secrets: HeldSecrets = { values: context.secrets, retired: [] };
+  let state = createState(context.config, secrets, clock);
   const { audit, log } = context;
   const services: Services = {
     audit,
@@ -63,6 +75,8 @@ function open(
     lookup,
     ownListeners: door.kind === "tcp" ? [door] : [],
     buffers: createBufferBudget(),
+    budgets: createBudgets(),
+    onCredentialRefused: refusalReporter(context, () => state.config, clock),
   };
   const server = createProxyServer({
     services,
@@ -77,21 +91,45 @@ function open(
   const swap = (next: EgressState): void => {
     const old = state;
     state = next;
-    old.pool.closeIdle();
+    old.pool.retire();
   };
-  return { context, server, swap };
+  return { context, server, swap, secrets };
 }
 
+/** Tells the owner of a refused value that it can read anew; an agent that tries again and again tells nothing new. */
+function refusalReporter(
+  context: DaemonContext<EgressConfig>,
+  config: () => EgressConfig,
+  clock: Clock,
+): Services["onCredentialRefused"] {
+  const told = new Map<string, number>();
+  return (slot) => {
+    const now = clock.monotonic();
+    const isRenewable = config().renewableSlots?.includes(slot) === true;
+    if (!isRenewable || now - (told.get(slot) ?? -REPORT_EVERY_MS) < REPORT_EVERY_MS) return;
+    told.set(slot, now);
+    context.onCredentialRefused?.(slot);
+  };
+}
+
+interface Reload {
+  readonly next: EgressConfig;
+  readonly secrets: Secrets | undefined;
+  readonly clock: Clock;
+}
+
+/** Everything new is made before anything old is let go; what runs keeps the state that it began with. */
 async function reload(
   running: Running | undefined,
-  next: EgressConfig,
-  clock: Clock,
+  { next, secrets, clock }: Reload,
 ): Promise<Reloaded> {
   if (running === undefined) return { ok: false, message: "egress does not run" };
   try {
-    const state = createState(next, running.context.secrets, clock);
+    const held = secrets === undefined ? running.secrets : replaceSecrets(running.secrets, secrets);
+    const state = createState(next, held, clock);
     await warmState(state);
     running.swap(state);
+    running.secrets = held;
     sayLoaded(running.context, next);
     return { ok: true };
   } catch (error) {

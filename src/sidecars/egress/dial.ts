@@ -33,6 +33,15 @@ export interface DialOptions {
   readonly proxy: ProxyAddress | undefined;
   /** Roots that an upstream is verified against; asked for only where TLS is spoken. */
   readonly trust: () => SecureContext;
+  /** Whether HTTP/2 is offered; HTTP/1.1 always is. */
+  readonly offersHttp2: boolean;
+  /** Resumes what was verified before for the same authority, and keeps what comes of it. */
+  readonly sessions: TlsSessions;
+}
+
+/** TLS sessions of one authority, under one set of roots. */
+export interface TlsSessions {
+  last: Buffer | undefined;
 }
 
 /** Connects. Throws DialError. */
@@ -83,10 +92,19 @@ async function startTls(socket: Socket, options: DialOptions): Promise<TLSSocket
     socket,
     servername: options.authority.host,
     secureContext: options.trust(),
-    ALPNProtocols: ["http/1.1"],
+    ALPNProtocols: options.offersHttp2 ? ["h2", "http/1.1"] : ["http/1.1"],
     rejectUnauthorized: true,
+    session: options.sessions.last,
   });
-  return settled(secure, "secureConnect", "TLS handshake");
+  secure.on("session", (session: Buffer) => {
+    options.sessions.last = session;
+  });
+  try {
+    return await settled(secure, "secureConnect", "TLS handshake");
+  } catch (error) {
+    options.sessions.last = undefined;
+    throw error;
+  }
 }
 
 /** Waits for one event of a socket, which is destroyed on failure. */

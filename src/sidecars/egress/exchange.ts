@@ -1,173 +1,196 @@
 /** One request to an upstream and its answer: body out under the scanner's eye, answer back with echoes masked. */
-import type { ClientRequest, IncomingMessage } from "node:http";
-import { invariant } from "../../base/assert.ts";
-import { systemCode } from "../../base/errors.ts";
-import { formatHostHeader } from "../../policy/authority.ts";
-import { renderCredential, setQueryCredential } from "../../policy/credentials.ts";
-import { type HeaderList, pairHeaders } from "../../policy/headers.ts";
-import { formatTarget } from "../../policy/path.ts";
+import { deny } from "../../policy/decide.ts";
+import type { HeaderList } from "../../policy/headers.ts";
 import type { Deny } from "../../policy/verdict.ts";
-import type { OutgoingBody, Scanned } from "./context.ts";
+import { PROTOCOL_RULE } from "./classify.ts";
+import type { Scanned } from "./context.ts";
 import type { ForwardInput } from "./forward.ts";
-import { flattenHeaders, stripHopByHop, withoutHeaders } from "./headers.ts";
-import type { Place } from "./locate.ts";
-import { http } from "./node-http.ts";
-import { relayResponse } from "./relay-response.ts";
+import { forwardHead } from "./forward-head.ts";
+import { HeaderBlock } from "./header-block.ts";
+import { endToEnd } from "./headers.ts";
+import { injectBody } from "./inject-body.ts";
+import type {
+  AnswerHead,
+  AnswerReceiver,
+  BodyFault,
+  BodySource,
+  ForwardBody,
+  Outgoing,
+  Switched,
+  UpstreamLink,
+} from "./message.ts";
+import { maskHeaders, type Relay, relayAnswer } from "./relay-answer.ts";
 import { sendBody } from "./send-body.ts";
-import type { EgressState } from "./state.ts";
-import type { UpstreamArgs } from "./upstream-pool.ts";
+import { judgeSwitch, switchHeaders } from "./websocket/handshake.ts";
+import { MessageJudge } from "./websocket/message-judge.ts";
+import { relayWebSocket } from "./websocket/relay.ts";
 
-/** Longest silence of an upstream: models think for minutes before the first byte. */
-export const UPSTREAM_IDLE_MS: number = 15 * 60 * 1000;
-/** Largest header block taken from an upstream. */
-const MAX_RESPONSE_HEADER_BYTES = 65_536;
+/** Interim answers that mean something to a guest; it gets its own 100. */
+const RELAYED_INTERIM: ReadonlySet<number> = new Set([102, 103]);
 
-export interface ExchangeInput extends ForwardInput {
-  readonly place: Place | undefined;
-  readonly poolKey: string;
-}
-
-export type Exchanged =
-  | { readonly kind: "answered" }
-  /** The body held a secret; the upstream got no end of it. */
-  | { readonly kind: "found"; readonly verdict: Deny }
+/** How an exchange may end besides with an answer. */
+export interface ExchangeEnds {
+  /** The body held a secret, or broke off; the upstream got no end of it. */
+  readonly onFound: (verdict: Deny) => void;
   /** `isStale`: a reused connection broke before any answer, so nothing says that the request was seen. */
-  | { readonly kind: "failed"; readonly error: Error; readonly isStale: boolean };
-
-/** Carries out one exchange. Resolves when the answer is sent or nothing more can be done; throws when Node refuses a header. */
-export function exchange(asked: Scanned, input: ExchangeInput): Promise<Exchanged> {
-  const { request, response } = input.arrival;
-  return new Promise((resolve) => {
-    const upstream = http.request(requestArgs(asked, input));
-    const settle = (result: Exchanged): void => {
-      response.off("close", onGuestGone);
-      resolve(result);
-    };
-    const onGuestGone = (): void => {
-      if (!response.writableFinished) upstream.destroy();
-      settle({ kind: "answered" });
-    };
-    const onClose = (): void => settle(failed(new Error("the connection was closed"), false));
-    response.once("close", onGuestGone);
-    upstream.on("timeout", () => upstream.destroy(new Error("no byte came for too long")));
-    upstream.on("error", (error) => settle(failed(error, isStale(upstream, error))));
-    upstream.once("close", onClose);
-    upstream.once("response", (answer) => {
-      upstream.off("close", onClose);
-      void relay(answer, asked, input).then(settle);
-    });
-    void sendBody(asked, request, upstream).then((verdict) => {
-      if (verdict === undefined) return;
-      settle({ kind: "found", verdict });
-      upstream.destroy();
-    });
-  });
+  readonly onFailed: (error: Error, isStale: boolean) => void;
 }
 
-function failed(error: Error, isStaleConnection: boolean): Exchanged {
-  return { kind: "failed", error, isStale: isStaleConnection };
-}
+/** One exchange. */
+export class Exchange implements AnswerReceiver {
+  readonly #asked: Scanned;
+  readonly #input: ForwardInput;
+  readonly #ends: ExchangeEnds;
+  readonly #outgoing: Outgoing;
+  readonly #source: BodySource;
+  #upstream: ForwardBody | undefined;
+  #relay: Relay | undefined;
+  #isOver = false;
 
-/** A broken reused connection that gave no answer at all. */
-function isStale(upstream: ClientRequest, error: Error): boolean {
-  const isGone = ["ECONNRESET", "EPIPE"].includes(systemCode(error) ?? "");
-  return upstream.reusedSocket && isGone;
-}
-
-async function relay(
-  answer: IncomingMessage,
-  asked: Scanned,
-  input: ExchangeInput,
-): Promise<Exchanged> {
-  const { recorder, arrival } = input;
-  const { method, path, authority } = asked;
-  const headers = stripHopByHop(pairHeaders(answer.rawHeaders));
-  const status = answer.statusCode;
-  const log = (body: Buffer): void =>
-    recorder.traffic("egress_response", {
-      host: authority.host,
-      method,
-      path,
-      status,
-      headers,
-      body,
-    });
-  const error = await relayResponse(answer, arrival.response, {
-    headers,
-    secrets: asked.route.auth === undefined ? undefined : arrival.state.echoes,
-    isHead: method === "HEAD",
-    onSample: recorder.logsTraffic ? log : undefined,
-  });
-  return error === undefined ? { kind: "answered" } : failed(error, false);
-}
-
-function requestArgs(asked: Scanned, input: ExchangeInput): UpstreamArgs {
-  const { authority, scheme, method, path } = asked;
-  const { state } = input.arrival;
-  const { query, headers } = injectCredential(asked, state);
-  const { place, poolKey } = input;
-  const { proxy, trust } = state;
-  const body = asked.body.kind === "whole" ? asked.body.bytes : undefined;
-  input.recorder.traffic("egress_request", { host: authority.host, method, path, headers, body });
-  return {
-    agent: state.pool,
-    poolKey,
-    dialOptions: place === undefined ? undefined : { authority, scheme, place, proxy, trust },
-    method,
-    path: formatTarget(path, query),
-    headers: flattenHeaders([["Host", formatHostHeader(authority, scheme)], ...headers]),
-    timeout: UPSTREAM_IDLE_MS,
-    maxHeaderSize: MAX_RESPONSE_HEADER_BYTES,
-    insecureHTTPParser: false,
-  };
-}
-
-/** The one place where a real value enters a request. */
-function injectCredential(
-  asked: Scanned,
-  state: EgressState,
-): { query: string; headers: HeaderList } {
-  const { inject, cleanQuery } = asked;
-  const headers = outgoingHeaders(asked);
-  if (inject === undefined) return { query: cleanQuery, headers };
-  const value = state.secrets.get(inject.slot)?.reveal().trim();
-  invariant(value !== undefined, "a planned slot has a value");
-  if (inject.kind === "query") {
-    return { query: setQueryCredential(cleanQuery, inject.name, value), headers };
+  constructor(judged: Scanned, input: ForwardInput, ends: ExchangeEnds) {
+    this.#asked = injectBody(judged, input.arrival.state.secrets);
+    this.#input = input;
+    this.#ends = ends;
+    this.#outgoing = input.arrival.outgoing;
+    this.#source = input.arrival.incoming.body;
   }
-  const credential = renderCredential(inject.carrier, value);
-  invariant(credential !== undefined, "a credential was checked when the policy was taken");
-  return { query: cleanQuery, headers: [...headers, [inject.name, credential]] };
-}
 
-/** An echo can only be masked in what can be read, and not when it comes in two parts of the guest's choice. */
-const UNMASKABLE = ["accept-encoding", "range", "if-range"];
+  /** Sends the request over a link. */
+  start(link: UpstreamLink): void {
+    const { body, route } = this.#asked;
+    const { arrival, recorder, services } = this.#input;
+    const head = forwardHead(this.#asked, arrival.state);
+    const whole = body.kind === "whole" ? body.bytes : undefined;
+    if (recorder.logsTraffic) this.#logRequest(head.headers, whole);
+    this.#outgoing.onGone = () => this.#abandon();
+    this.#outgoing.onDrain = () => this.#relay?.resume();
+    const upstream = link.send(head, this, whole);
+    this.#upstream = upstream;
+    if (body.kind !== "stream" || this.#isOver) return;
+    sendBody(this.#source, body, {
+      upstream,
+      rule: route.rule,
+      spend:
+        body.length === undefined ? (bytes) => services.budgets.spend(route, bytes) : undefined,
+      onFound: (verdict) => this.#stop(() => this.#ends.onFound(verdict)),
+      onBroken: (fault) => this.#broken(fault),
+    });
+    upstream.flush();
+  }
 
-function outgoingHeaders(asked: Scanned): HeaderList {
-  const isMasked = asked.route.auth !== undefined;
-  const dropped = ["host", "content-length", "expect", ...asked.dropHeaders];
-  const kept = withoutHeaders(
-    stripHopByHop(asked.headers),
-    isMasked ? [...dropped, ...UNMASKABLE] : dropped,
-  );
-  const encoding: HeaderList = isMasked ? [["Accept-Encoding", "identity"]] : [];
-  return [
-    ...kept,
-    ...encoding,
-    ...framingOf(asked.body, asked.method),
-    ["Connection", "keep-alive"],
-  ];
-}
+  interim(status: number, headers: HeaderList): void {
+    if (this.#isOver || !RELAYED_INTERIM.has(status)) return;
+    const kept = endToEnd(HeaderBlock.of(headers), ["alt-svc"]);
+    this.#outgoing.interim(status, maskHeaders(kept, this.#secrets()));
+  }
 
-function framingOf(body: OutgoingBody, method: string): HeaderList {
-  switch (body.kind) {
-    case "none":
-      return ["POST", "PUT", "PATCH"].includes(method) ? [["Content-Length", "0"]] : [];
-    case "whole":
-      return [["Content-Length", String(body.bytes.length)]];
-    case "stream":
-      return body.length === undefined
-        ? [["Transfer-Encoding", "chunked"]]
-        : [["Content-Length", String(body.length)]];
+  answer(head: AnswerHead, body: BodySource): void {
+    if (this.#isOver) {
+      body.cancel();
+      return;
+    }
+    const { recorder, services } = this.#input;
+    const { inject } = this.#asked;
+    if (head.status === 401 && inject !== undefined) services.onCredentialRefused(inject.slot);
+    const relay = relayAnswer(head, body, this.#outgoing, {
+      secrets: this.#secrets(),
+      isHead: this.#asked.method === "HEAD",
+      onSample: recorder.logsTraffic
+        ? (headers, sample) => this.#logAnswer(head.status, headers, sample)
+        : undefined,
+      onEnd: (error) => this.#answered(error),
+    });
+    if (relay === undefined) {
+      const error = new Error("the answer came in an encoding that cannot be read");
+      body.cancel();
+      this.#stop(() => this.#ends.onFailed(error, false));
+    } else this.#relay = relay;
+  }
+
+  switched(answer: HeaderBlock, upstream: Switched): void {
+    const { block } = this.#asked;
+    const fault = this.#isOver ? "the guest is gone" : judgeSwitch(block, answer);
+    const kept = endToEnd(answer, ["alt-svc"]);
+    const headers = [...switchHeaders(), ...maskHeaders(kept, this.#secrets())];
+    const guest = fault === undefined ? this.#outgoing.switchProtocols(headers) : undefined;
+    if (guest === undefined) {
+      upstream.socket.destroy();
+      this.fail(new Error(fault ?? "the guest is gone"), false);
+      return;
+    }
+    this.#isOver = true;
+    this.#carry(guest, upstream);
+  }
+
+  #carry(guest: Switched, upstream: Switched): void {
+    const { route } = this.#asked;
+    const { arrival, services } = this.#input;
+    const { scanPolicy } = arrival.state;
+    const isScanned = route.scansOutbound && scanPolicy.detectors.length > 0;
+    relayWebSocket({
+      guest,
+      upstream,
+      judge: isScanned ? new MessageJudge(route, scanPolicy, services.buffers) : undefined,
+      spend: (bytes) => services.budgets.spend(route, bytes),
+      secrets: this.#secrets(),
+      onRefused: (verdict) => this.#ends.onFound(verdict),
+    });
+  }
+
+  fail(error: Error, isStale: boolean): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#ends.onFailed(error, isStale);
+  }
+
+  drain(): void {
+    if (!this.#isOver) this.#source.resume();
+  }
+
+  /** Values that were put in are masked in what comes back. */
+  #secrets(): ForwardInput["arrival"]["state"]["echoes"] {
+    const { route } = this.#asked;
+    return route.auth === undefined ? undefined : this.#input.arrival.state.echoes;
+  }
+
+  #answered(error: Error | undefined): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    // Who has answered does not wait for the rest of the request; where there is none, nothing happens.
+    this.#source.cancel();
+    this.#upstream?.reset();
+    if (error !== undefined) this.#ends.onFailed(error, false);
+  }
+
+  #broken(fault: BodyFault): void {
+    const why =
+      fault.kind === "malformed" ? "the body is not framed as it should be" : "the body broke off";
+    const verdict = deny("bad-request", PROTOCOL_RULE, `${why}: ${fault.message}; send it again`);
+    this.#stop(() => this.#ends.onFound(verdict));
+  }
+
+  #abandon(): void {
+    this.#stop(() => undefined);
+  }
+
+  /** Breaks the exchange off: the upstream gets no end of the request. */
+  #stop(then: () => void): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#upstream?.reset();
+    this.#relay?.cancel();
+    then();
+  }
+
+  #logRequest(headers: HeaderList, body: Buffer | undefined): void {
+    const { authority, method, path } = this.#asked;
+    const fields = { host: authority.host, method, path, headers, body };
+    this.#input.recorder.traffic("egress_request", fields);
+  }
+
+  #logAnswer(status: number, headers: HeaderList, body: Buffer): void {
+    const { authority, method, path } = this.#asked;
+    const fields = { host: authority.host, method, path, status, headers, body };
+    this.#input.recorder.traffic("egress_response", fields);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Fourth step: sends what was judged to the one place it may go, and its answer back. Invariant: nothing leaves before the
- * decision is in the audit log, and the credential is put in here, after everything was searched.
+ * Fourth step: sends what was judged to the one place it may go. Invariant: nothing leaves before the decision is in the
+ * audit log, and a connection is opened only to addresses that were judged.
  */
 import { messageOf, systemCode } from "../../base/errors.ts";
 import { formatAuthority, formatHostHeader } from "../../policy/authority.ts";
@@ -8,8 +8,9 @@ import { deny } from "../../policy/decide.ts";
 import type { Deny } from "../../policy/verdict.ts";
 import type { Arrival, Scanned, Services } from "./context.ts";
 import { DialError } from "./dial.ts";
-import { exchange } from "./exchange.ts";
+import { Exchange } from "./exchange.ts";
 import { locate, type Place } from "./locate.ts";
+import type { UpstreamLink } from "./message.ts";
 import type { Recorder } from "./record.ts";
 import { poolKeyOf } from "./upstream-pool.ts";
 
@@ -20,49 +21,89 @@ export interface ForwardInput {
   readonly arrival: Arrival;
   readonly services: Services;
   readonly recorder: Recorder;
-}
-
-/** How a forwarded request ended. */
-export type Forwarded =
-  | { readonly kind: "answered" }
-  /** The decision itself: nothing left. */
-  | { readonly kind: "denied"; readonly verdict: Deny }
-  /** Something went wrong after the decision to let the request out. */
-  | { readonly kind: "failed"; readonly verdict: Deny };
-
-/** Forwards one request. */
-export async function forward(asked: Scanned, input: ForwardInput): Promise<Forwarded> {
-  const { state } = input.arrival;
-  const poolKey = poolKeyOf(asked.scheme, asked.authority);
-  const place = state.pool.hasIdle(poolKey) ? undefined : await findPlace(asked, input);
-  if (place?.kind === "deny") return { kind: "denied", verdict: place };
-  const denied = recordAllow(asked, input);
-  if (denied !== undefined) return { kind: "denied", verdict: denied };
-  return attempt(asked, input, { place, poolKey, number: 1 });
+  /** Ends the request with a refusal; `response` is what went wrong after the request was let out. */
+  readonly onRefused: (verdict: Deny, kind: "request" | "response") => void;
+  /** Ends the request after a fault of ours. */
+  readonly onFault: (error: unknown) => void;
 }
 
 interface Attempt {
-  readonly place: Place | undefined;
+  readonly asked: Scanned;
+  readonly input: ForwardInput;
   readonly poolKey: string;
+  /** The guest speaks HTTP/2, so the upstream is asked for it too. */
+  readonly wantsHttp2: boolean;
   readonly number: number;
 }
 
-async function attempt(asked: Scanned, input: ForwardInput, now: Attempt): Promise<Forwarded> {
-  const { arrival } = input;
-  const result = await exchange(asked, { ...input, place: now.place, poolKey: now.poolKey });
-  if (result.kind === "answered") return result;
-  if (result.kind === "found") return { kind: "failed", verdict: result.verdict };
-  const mayRetry = result.isStale && asked.body.kind !== "stream" && !arrival.response.headersSent;
-  if (!mayRetry || now.number >= MAX_ATTEMPTS) {
-    return { kind: "failed", verdict: describeFailure(asked, result.error) };
+/** Forwards one request; at once where a connection is open. */
+export function forward(asked: Scanned, input: ForwardInput): void {
+  const { state, incoming } = input.arrival;
+  const { pool } = state;
+  const poolKey = poolKeyOf(asked.scheme, asked.authority);
+  const wantsHttp2 = incoming.version === "2";
+  const attempt = { asked, input, poolKey, wantsHttp2, number: 1 };
+  if (!pool.hasRoom(poolKey, wantsHttp2)) {
+    openFirst(attempt).catch(input.onFault);
+    return;
   }
-  arrival.state.pool.closeIdle();
-  const place = await findPlace(asked, input);
-  if (place.kind === "deny") return { kind: "failed", verdict: place };
-  return attempt(asked, input, { ...now, place, number: now.number + 1 });
+  const denied = recordAllow(asked, input);
+  if (denied !== undefined) return input.onRefused(denied, "request");
+  const link = pool.take(poolKey, wantsHttp2);
+  if (link === undefined) reopen(attempt).catch(input.onFault);
+  else run(attempt, link);
 }
 
-function findPlace(asked: Scanned, { arrival, services }: ForwardInput): Promise<Place | Deny> {
+async function openFirst(attempt: Attempt): Promise<void> {
+  const { asked, input } = attempt;
+  const place = await findPlace(attempt);
+  if (place.kind === "deny") return input.onRefused(place, "request");
+  const denied = recordAllow(asked, input);
+  if (denied !== undefined) return input.onRefused(denied, "request");
+  return openAt(attempt, place);
+}
+
+async function reopen(attempt: Attempt): Promise<void> {
+  const place = await findPlace(attempt);
+  if (place.kind === "deny") return attempt.input.onRefused(place, "response");
+  return openAt(attempt, place);
+}
+
+async function openAt(attempt: Attempt, place: Place): Promise<void> {
+  const { asked, input, poolKey, wantsHttp2 } = attempt;
+  const { state, outgoing } = input.arrival;
+  const { scheme, authority } = asked;
+  const { proxy, trust } = state;
+  const offersHttp2 = wantsHttp2 && scheme === "https";
+  let link: UpstreamLink;
+  try {
+    link = await state.pool.open(poolKey, { authority, scheme, place, proxy, trust, offersHttp2 });
+  } catch (error) {
+    return input.onRefused(describeFailure(asked, error), "response");
+  }
+  if (outgoing.isOver) state.pool.giveBack(poolKey, link);
+  else run(attempt, link);
+  return undefined;
+}
+
+function run(attempt: Attempt, link: UpstreamLink): void {
+  const { asked, input, poolKey, number } = attempt;
+  const { arrival } = input;
+  new Exchange(asked, input, {
+    onFound: (verdict) => input.onRefused(verdict, "request"),
+    onFailed: (error, isStale) => {
+      const mayRetry = isStale && asked.body.kind !== "stream" && !arrival.outgoing.isHeadSent;
+      if (!mayRetry || number >= MAX_ATTEMPTS) {
+        return input.onRefused(describeFailure(asked, error), "response");
+      }
+      arrival.state.pool.closeIdle(poolKey);
+      return void reopen({ ...attempt, number: number + 1 }).catch(input.onFault);
+    },
+  }).start(link);
+}
+
+function findPlace({ asked, input }: Attempt): Promise<Place | Deny> {
+  const { arrival, services } = input;
   return locate(asked.authority, {
     policy: arrival.state.config.policy,
     lookup: services.lookup,
@@ -80,7 +121,7 @@ function recordAllow(asked: Scanned, { recorder }: ForwardInput): Deny | undefin
   );
 }
 
-function describeFailure(asked: Scanned, error: Error): Deny {
+function describeFailure(asked: Scanned, error: unknown): Deny {
   const host = formatAuthority(asked.authority);
   const { rule } = asked.route;
   if (!(error instanceof DialError)) {

@@ -1,5 +1,6 @@
 /** What of a header list may go on to the other side. Names keep their case and order; comparisons ignore case. */
-import { type HeaderList, headerValues } from "../../policy/headers.ts";
+import type { HeaderList } from "../../policy/headers.ts";
+import { HeaderBlock } from "./header-block.ts";
 
 /** Headers of the connection itself (RFC 9110, 7.6.1) and their historic companions; none is ever forwarded. */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
@@ -16,29 +17,36 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "http2-settings",
 ]);
 
-/** Flattens a list for Node, which then writes names as they are. */
-export function flattenHeaders(headers: HeaderList): string[] {
-  return headers.flatMap(([name, value]) => [name, value]);
-}
-
-/** The elements of a comma-separated header, in lower case. */
-export function tokensOf(headers: HeaderList, name: string): readonly string[] {
-  return headerValues(headers, name)
-    .flatMap((value) => value.split(","))
-    .map((token) => token.trim().toLowerCase())
-    .filter((token) => token !== "");
-}
+/** Headers that frame a message or name its server: whoever writes the message sets them. */
+const WRITTEN_ANEW: ReadonlySet<string> = new Set(["host", "content-length", "expect"]);
 
 /** Removes headers by name, given in lower case. */
 export function withoutHeaders(headers: HeaderList, names: readonly string[]): HeaderList {
   return headers.filter(([name]) => !names.includes(name.toLowerCase()));
 }
 
-/** Removes what belongs to one connection only, also what `Connection` names. */
-export function stripHopByHop(headers: HeaderList): HeaderList {
-  const named = tokensOf(headers, "connection");
-  return headers.filter(([name]) => {
-    const lower = name.toLowerCase();
-    return !HOP_BY_HOP.has(lower) && !named.includes(lower);
+/** What may go on: nothing of the connection, also what `Connection` names, nothing of framing, nothing of `dropped`. */
+export function endToEnd(block: HeaderBlock, dropped: readonly string[]): HeaderList {
+  const named = block.tokens("connection");
+  const { list, names } = block;
+  return list.filter((_, at) => {
+    const name = names[at] ?? "";
+    if (HOP_BY_HOP.has(name) || WRITTEN_ANEW.has(name)) return false;
+    return !dropped.includes(name) && !named.includes(name);
   });
+}
+
+/** Trailers that mean something behind a body and nothing before it; any other is dropped (RFC 9110, 6.5.1). */
+const TRAILER =
+  /^(?:grpc-[a-z0-9-]{1,40}|(?:content-|repr-)?digest|server-timing|x-checksum-[a-z0-9-]{1,20}|x-amz-checksum-[a-z0-9]{1,20})$/;
+
+/** Keeps the trailers that may go on. */
+export function safeTrailers(trailers: HeaderList): HeaderList {
+  if (trailers.length === 0) return trailers;
+  return trailers.filter(([name]) => TRAILER.test(name.toLowerCase()));
+}
+
+/** Removes what belongs to one connection only, and framing. */
+export function stripHopByHop(headers: HeaderList): HeaderList {
+  return endToEnd(HeaderBlock.of(headers), []);
 }

@@ -1,30 +1,21 @@
 /**
- * The listener of the guest's proxy: one HTTP server for what comes straight and for what comes out of tunnels, so that the
- * same limits and the same parser hold for both.
+ * The listener of the guest's proxy. What comes straight and what comes out of tunnels meets the same parser, the same limits
+ * and the same steps.
  */
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import { Socket } from "node:net";
-import { messageOf, systemCode } from "../../base/errors.ts";
+import { createServer, type Server, type Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { messageOf } from "../../base/errors.ts";
 import type { Authority } from "../../policy/authority.ts";
-import { deny } from "../../policy/decide.ts";
-import type { Deny } from "../../policy/verdict.ts";
 import { type Door, openDoor } from "../../protocol/door.ts";
-import { PROTOCOL_RULE } from "./classify.ts";
 import { Connections } from "./connections.ts";
 import type { Services } from "./context.ts";
-import { handleRequest } from "./handle-request.ts";
-import { http } from "./node-http.ts";
-import { createRecorder } from "./record.ts";
-import { refuseSocket } from "./refusal.ts";
+import { handleRequest, refuseMalformed } from "./handle-request.ts";
+import { GuestConnection, type GuestHandler } from "./http1/guest-connection.ts";
+import { GuestSession } from "./http2/guest-session.ts";
 import type { EgressState } from "./state.ts";
+import { Sweeper } from "./sweeper.ts";
 import { openTunnel } from "./tunnel.ts";
 
-/** Largest header block of a request. */
-export const MAX_HEADER_BYTES: number = 64 * 1024;
-/** Time for a whole header block. */
-export const HEADERS_TIMEOUT_MS = 20_000;
-/** Time that an idle connection is kept for its next request. */
-const KEEP_ALIVE_MS = 65_000;
 /** Guest connections at a time: each costs some 60 KiB with TLS. */
 export const MAX_CONNECTIONS = 512;
 
@@ -46,112 +37,82 @@ export interface ProxyServer {
 
 /** Makes the proxy's server. */
 export function createProxyServer(options: ProxyServerOptions): ProxyServer {
-  const server = http.createServer({
-    maxHeaderSize: MAX_HEADER_BYTES,
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: 0,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    connectionsCheckingInterval: 5_000,
-    requireHostHeader: false,
-    insecureHTTPParser: false,
-    noDelay: true,
-  });
+  const server = createServer({ allowHalfOpen: true });
   server.maxConnections = MAX_CONNECTIONS;
-  // The header block is bounded by its size; a bound on the number would silently drop headers from what is judged.
-  server.maxHeadersCount = 0;
   const connections = new Connections();
-  server.on("connection", (socket: Socket) => connections.add(socket));
-  const parts: Parts = { server, connections, tunnels: new WeakMap() };
-  serveRequests(parts, options);
-  serveTunnels(parts, options);
-  return lifecycle(parts, options.onFault);
-}
-
-interface Parts {
-  readonly server: Server;
-  readonly connections: Connections;
-  /** Authorities by the decrypted connection that belongs to them. */
-  readonly tunnels: WeakMap<Socket, Authority>;
-}
-
-function serveRequests(
-  { server, connections, tunnels }: Parts,
-  { services, state }: ProxyServerOptions,
-): void {
-  const handle = (
-    request: IncomingMessage,
-    response: ServerResponse,
-    expectsContinue: boolean,
-  ): void => {
-    const { socket } = request;
-    connections.begin(socket, response);
-    const tunnel = tunnels.get(socket);
-    void handleRequest({ request, response, tunnel, state: state(), expectsContinue }, services);
-  };
-  server.on("request", (request, response) => handle(request, response, false));
-  server.on("checkContinue", (request, response) => handle(request, response, true));
-  server.on("checkExpectation", (_request, response: ServerResponse) => {
-    response.writeHead(417, { "Content-Type": "text/plain", Connection: "close" });
-    response.end("egress: bad-request: only Expect: 100-continue is known\n");
+  const guests = new Guests(options, connections);
+  server.on("connection", (socket: Socket) => {
+    connections.add(socket);
+    guests.welcome(socket);
   });
-  server.on("clientError", (error, socket) => {
-    if (!(socket instanceof Socket)) return;
-    const isQuiet = !socket.writable || systemCode(error) === "ECONNRESET";
-    // In the middle of an answer a refusal would be read as part of it.
-    const isAnswering = connections.answersOn(socket).some((it) => it.headersSent);
-    if (isQuiet || isAnswering) socket.destroy();
-    else refuseRaw(services, state(), socket, malformed(error));
-  });
+  return lifecycle(server, connections, options.onFault);
 }
 
-function serveTunnels(
-  { server, connections, tunnels }: Parts,
-  { services, state }: ProxyServerOptions,
-): void {
-  server.on("connect", (request: IncomingMessage, _stream, head: Buffer) => {
-    const { socket } = request;
-    if (tunnels.has(socket)) {
-      refuseRaw(services, state(), socket, tunnelInTunnel);
-      return;
-    }
-    const onSecure = (secure: Socket, authority: Authority): void => {
-      tunnels.set(secure, authority);
-      connections.carry(socket, secure);
-      server.emit("connection", secure);
+/** Puts what speaks the right protocol on each connection. */
+class Guests {
+  readonly #options: ProxyServerOptions;
+  readonly #connections: Connections;
+  readonly #sweeper = new Sweeper();
+
+  constructor(options: ProxyServerOptions, connections: Connections) {
+    this.#options = options;
+    this.#connections = connections;
+  }
+
+  /** A new connection: plain requests, or CONNECT. */
+  welcome(socket: Socket): void {
+    const onConnect = (target: string, rest: Buffer | undefined): void =>
+      this.#connect(socket, target, rest);
+    const handler = this.#handler(undefined, onConnect);
+    const options = { socket, handler, sweeper: this.#sweeper, endsAtOnce: false };
+    this.#connections.hold(socket, new GuestConnection(options));
+  }
+
+  #handler(tunnel: Authority | undefined, onConnect: GuestHandler["onConnect"]): GuestHandler {
+    const { services, state } = this.#options;
+    return {
+      onConnect,
+      onRequest: (incoming, outgoing) =>
+        handleRequest({ incoming, outgoing, tunnel, state: state() }, services),
+      onMalformed: (why, outgoing) =>
+        refuseMalformed({ outgoing, tunnel, state: state() }, why, services),
+      onFault: (error) => services.log.error("connection failed", { error: messageOf(error) }),
     };
-    const opened = openTunnel({ request, socket, head, state: state(), onSecure }, services);
-    opened.catch((error: unknown) => {
-      services.log.error("tunnel failed", { error: messageOf(error) });
-      socket.destroy();
-    });
-  });
+  }
+
+  #connect(socket: Socket, target: string, rest: Buffer | undefined): void {
+    const { services, state } = this.#options;
+    this.#connections.hold(socket, IDLE);
+    const onSecure = (secure: TLSSocket, authority: Authority): void =>
+      this.#speakInside(socket, secure, authority);
+    const head = rest ?? Buffer.alloc(0);
+    openTunnel({ target, socket, head, state: state(), onSecure }, services).catch(
+      (error: unknown) => {
+        services.log.error("tunnel failed", { error: messageOf(error) });
+        socket.destroy();
+      },
+    );
+  }
+
+  #speakInside(socket: Socket, secure: TLSSocket, authority: Authority): void {
+    const handler = this.#handler(authority, undefined);
+    const common = { socket: secure, handler, sweeper: this.#sweeper };
+    const holder =
+      secure.alpnProtocol === "h2"
+        ? new GuestSession(common)
+        : new GuestConnection({ ...common, endsAtOnce: true });
+    this.#connections.hold(socket, holder);
+  }
 }
 
-const tunnelInTunnel: Deny = deny(
-  "bad-request",
-  PROTOCOL_RULE,
-  "CONNECT inside a tunnel is not forwarded; connect to the proxy itself",
-);
+/** Stands for a connection between CONNECT and the end of its handshake. */
+const IDLE = { isBusy: false, retire: (): void => undefined };
 
-function malformed(error: Error): Deny {
-  const code = systemCode(error) ?? "malformed";
-  return deny(
-    "bad-request",
-    PROTOCOL_RULE,
-    `the request is not HTTP/1.1 as it should be: ${code}; send it anew`,
-  );
-}
-
-function refuseRaw(services: Services, state: EgressState, socket: Socket, verdict: Deny): void {
-  const { audit, log } = services;
-  const { scanPolicy, config } = state;
-  const recorder = createRecorder({ audit, log, logLevel: config.logLevel, scanPolicy });
-  const subject = { kind: "request", host: undefined, method: undefined, path: undefined } as const;
-  recorder.decide({ ...subject, isClean: true }, verdict);
-  refuseSocket(socket, verdict, "a request that could not be read");
-}
-
-function lifecycle({ server, connections }: Parts, onFault: (error: Error) => void): ProxyServer {
+function lifecycle(
+  server: Server,
+  connections: Connections,
+  onFault: (error: Error) => void,
+): ProxyServer {
   return {
     get isListening() {
       return server.listening;

@@ -2,10 +2,10 @@
  * How a refusal reads. The first line is `egress:`, the reason code and what is wrong; then what was asked; then how to
  * ask for it. Invariant: nothing that the guest did not know itself is in it.
  */
-
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import type { HeaderList } from "../../policy/headers.ts";
 import type { Deny, ReasonCode } from "../../policy/verdict.ts";
+import type { BodySource, Outgoing } from "./message.ts";
 
 /** Time a guest gets to read a refusal while it is still sending. */
 const LINGER_MS = 2_000;
@@ -20,8 +20,10 @@ const STATUS: Partial<Record<ReasonCode, number>> = {
 };
 
 const STATUS_TEXT: Readonly<Record<number, string>> = {
+  200: "OK",
   400: "Bad Request",
   403: "Forbidden",
+  417: "Expectation Failed",
   426: "Upgrade Required",
   502: "Bad Gateway",
   503: "Service Unavailable",
@@ -49,7 +51,7 @@ function printable(text: string): string {
   return text.slice(0, 300).replace(/[^\x20-\x7e]/g, "?");
 }
 
-/** Refuses on a bare connection: the answer to CONNECT, and to what is no HTTP. */
+/** Refuses on a bare connection: the answer to CONNECT, and to what follows it. */
 export function refuseSocket(socket: Socket, verdict: Deny, asked: string): void {
   if (!socket.writable) {
     socket.destroy();
@@ -64,42 +66,55 @@ export function refuseSocket(socket: Socket, verdict: Deny, asked: string): void
     "Connection: close",
   ];
   socket.end(Buffer.concat([Buffer.from(`${head.join("\r\n")}\r\n\r\n`), body]));
-  closeSoon(socket);
+  // Reads on for a moment, because closing with unread bytes would take the refusal away from the guest.
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once("close", () => clearTimeout(timer));
+  socket.resume();
 }
 
-/** Refuses a request. When an answer has begun already, the connection is cut so that it cannot pass for a whole one. */
-export function refuseRequest(
-  { request, response }: { readonly request: IncomingMessage; readonly response: ServerResponse },
+/** An answer of our own. */
+export interface LocalAnswer {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+  readonly headers?: HeaderList;
+}
+
+/** Gives an answer that no upstream has a part in. Of the request's body nothing more is wanted. */
+export function answerLocally(outgoing: Outgoing, source: BodySource, answer: LocalAnswer): void {
+  const { status, contentType, body, headers = [] } = answer;
+  const bytes = Buffer.from(body);
+  source.cancel();
+  outgoing.head({
+    status,
+    reason: STATUS_TEXT[status] ?? "",
+    headers: [
+      ["Content-Type", contentType],
+      ["X-Content-Type-Options", "nosniff"],
+      ["Cache-Control", "no-store"],
+      ...headers,
+    ],
+    framing: { kind: "length", length: bytes.length },
+  });
+  outgoing.write(bytes);
+  outgoing.end([]);
+}
+
+/** Refuses a request. When an answer has begun already, the exchange is cut so that it cannot pass for a whole one. */
+export function refuseExchange(
+  outgoing: Outgoing,
+  source: BodySource,
   verdict: Deny,
   refusal: { readonly asked: string; readonly asksWebSocket: boolean },
 ): void {
-  if (response.headersSent) {
-    response.destroy();
+  if (outgoing.isOver) return;
+  if (outgoing.isHeadSent) {
+    outgoing.reset();
     return;
   }
-  const body = Buffer.from(renderRefusal(verdict, refusal.asked));
-  const isBodyPending = !request.complete && announcesBody(request);
   const status = statusOf(verdict, refusal.asksWebSocket);
-  response.writeHead(status, {
-    "Content-Type": "text/plain; charset=utf-8",
-    "Content-Length": body.length,
-    "X-Content-Type-Options": "nosniff",
-    // Whoever sends one malformed request may mean another end of it than we do.
-    ...((isBodyPending || status === 400) && { Connection: "close" }),
-  });
-  response.end(request.method === "HEAD" ? undefined : body);
-  if (!isBodyPending) return;
-  request.resume();
-  closeSoon(request.socket);
-}
-
-/** A refusal often comes before the parser has said that a request without a body is whole. */
-function announcesBody({ headers }: IncomingMessage): boolean {
-  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) !== 0;
-}
-
-/** Reads on for a moment, because closing with unread bytes would take the refusal away from the guest. */
-function closeSoon(socket: Socket): void {
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-  socket.once("close", () => clearTimeout(timer));
+  // Whoever sends one malformed request may mean another end of it than we do.
+  if (status === 400) outgoing.closeAfter();
+  const body = renderRefusal(verdict, refusal.asked);
+  answerLocally(outgoing, source, { status, contentType: "text/plain; charset=utf-8", body });
 }

@@ -1,5 +1,3 @@
-import { IncomingMessage, ServerResponse } from "node:http";
-import { Socket } from "node:net";
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { compileKnownSecrets } from "../../policy/dlp/known-secrets.ts";
@@ -7,7 +5,10 @@ import type { ScanPolicy } from "../../policy/dlp/types.ts";
 import type { Route } from "../../policy/egress.ts";
 import type { Deny } from "../../policy/verdict.ts";
 import { createBufferBudget, MAX_WHOLE_BODY_BYTES } from "./body.ts";
-import type { Authorized } from "./context.ts";
+import type { Authorized, Scanned, StepResult } from "./context.ts";
+import { HeaderBlock } from "./header-block.ts";
+import { BodyStream } from "./http1/body-stream.ts";
+import type { Incoming, Outgoing } from "./message.ts";
 import { statusOf } from "./refusal.ts";
 import { scanHost, scanRequest } from "./scan.ts";
 
@@ -30,16 +31,35 @@ const route = (more: Partial<Route> = {}): Route => ({
 
 type More = Partial<Omit<Authorized, "kind">> & { readonly body?: Buffer };
 
-async function run(
-  more: More = {},
-  buffers = createBufferBudget(),
-): ReturnType<typeof scanRequest> {
+const idle = { pause: () => undefined, resume: () => undefined, discard: () => undefined };
+const outgoing: Outgoing = {
+  isHeadSent: false,
+  isOver: false,
+  interim: () => undefined,
+  head: () => undefined,
+  write: () => true,
+  flush: () => undefined,
+  end: () => undefined,
+  reset: () => undefined,
+  closeAfter: () => undefined,
+  switchProtocols: () => undefined,
+  onDrain: undefined,
+  onGone: undefined,
+  onOver: undefined,
+};
+
+/** A request whose body is at hand. */
+function incomingOf(asked: Authorized, body: Buffer): Incoming {
+  const source = new BodyStream(idle);
+  for (let at = 0; at < body.length; at += 65_536) source.push(body.subarray(at, at + 65_536));
+  source.finish([]);
+  const { method, block, framing } = asked;
+  const common = { version: "1.1", target: "/", hosts: [], expectsContinue: false } as const;
+  return { ...common, method, block, framing, body: source };
+}
+
+async function run(more: More = {}, buffers = createBufferBudget()): Promise<StepResult<Scanned>> {
   const { body, ...rest } = more;
-  const request = new IncomingMessage(new Socket());
-  const response = new ServerResponse(request);
-  if (body !== undefined)
-    for (let at = 0; at < body.length; at += 65_536) request.push(body.subarray(at, at + 65_536));
-  request.push(null);
   const asked: Authorized = {
     kind: "authorized",
     scheme: "https",
@@ -48,14 +68,17 @@ async function run(
     path: "/",
     query: "",
     headers: [],
-    framing: body === undefined ? { kind: "none" } : { kind: "chunked" },
+    block: HeaderBlock.of(rest.headers ?? []),
+    framing: body === undefined ? { kind: "none" } : { kind: "stream" },
     route: route(),
     dropHeaders: [],
     cleanQuery: rest.query ?? "",
     inject: undefined,
+    isWebSocket: false,
     ...rest,
   };
-  return scanRequest(asked, { request, response, expectsContinue: false, policy, buffers });
+  const incoming = incomingOf(asked, body ?? Buffer.alloc(0));
+  return scanRequest(asked, { arrival: { incoming, outgoing }, policy, buffers });
 }
 
 describe("scanning", () => {

@@ -2,57 +2,70 @@
  * Third step: searches what the guest wants to send for secrets, before anything is added to it and before any byte or
  * name lookup leaves. Invariant: what cannot be judged is refused.
  */
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { deny } from "../../policy/decide.ts";
 import { redact } from "../../policy/dlp/mask.ts";
 import { scan } from "../../policy/dlp/scan.ts";
 import { createStreamScanner } from "../../policy/dlp/stream.ts";
-import {
-  type Finding,
-  type ScanPolicy,
-  type Surface,
-  textView,
-  type Unjudged,
-} from "../../policy/dlp/types.ts";
-import { type HeaderList, headerValues } from "../../policy/headers.ts";
+import { type ScanPolicy, type Surface, textView } from "../../policy/dlp/types.ts";
+import type { HeaderList } from "../../policy/headers.ts";
+import { judgeJsonCredential } from "../../policy/json-credential.ts";
 import { formatTarget } from "../../policy/path.ts";
 import type { Deny, ReasonCode } from "../../policy/verdict.ts";
 import { type BodyStart, type BufferBudget, MAX_WHOLE_BODY_BYTES, readBodyStart } from "./body.ts";
-import type { Authorized, OutgoingBody, Scanned, StepResult } from "./context.ts";
+import type { Arrival, Authorized, OutgoingBody, Scanned, StepResult } from "./context.ts";
 import { codingsOf, decodeBody } from "./decode-body.ts";
+import { HeaderBlock } from "./header-block.ts";
+import { found, judgeBytes, sameLength, tooMuchHeld } from "./judge-bytes.ts";
+import type { BodyFault } from "./message.ts";
 
 /** What the step works on besides the request's own facts. */
 export interface ScanInput {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly expectsContinue: boolean;
+  readonly arrival: Pick<Arrival, "incoming" | "outgoing">;
   readonly policy: ScanPolicy;
   readonly buffers: BufferBudget;
 }
 
-/** Masks with the same number of bytes, so that no length in the message becomes wrong. */
-const sameLength = (finding: Finding): string => "*".repeat(finding.length);
-
-/** Searches host, target, headers and body of one request. */
-export async function scanRequest(
+/** Searches host, target, headers and body of one request; at once where there is no body to wait for. */
+export function scanRequest(
   asked: Authorized,
   input: ScanInput,
-): Promise<StepResult<Scanned>> {
+): StepResult<Scanned> | Promise<StepResult<Scanned>> {
   const isScanned = asked.route.scansOutbound && input.policy.detectors.length > 0;
-  if (!isScanned) {
-    const body = await takeBody(asked, input, undefined);
-    return "reason" in body ? body : { ...asked, kind: "scanned", body, isRedacted: false };
-  }
-  const head = scanHead(asked, input.policy);
+  const policy = isScanned ? input.policy : undefined;
+  const head = policy === undefined ? passed(asked) : scanHead(asked, policy);
   if ("reason" in head) return head;
-  if (asked.framing.kind === "none") return { ...head, body: { kind: "none" } };
-  const body = await takeBody(asked, input, input.policy);
+  if (asked.framing.kind === "none") return judgeCredential(head);
+  const body = takeBody(asked, input, policy);
   if ("reason" in body) return body;
-  if (body.kind !== "whole") return { ...head, body };
-  const judged = await judgeBody(asked, body.bytes, input.policy);
+  if (body instanceof Promise) return body.then((it) => judge(head, it, policy));
+  return judgeCredential({ ...head, body });
+}
+
+/** Where the credential travels in the body, that body must be fit to carry it. */
+function judgeCredential(scanned: Scanned): StepResult<Scanned> {
+  const { route, headers, body } = scanned;
+  const held = body.kind === "whole" ? body.bytes : undefined;
+  return judgeJsonCredential(route, { headers, body: held }) ?? scanned;
+}
+
+const passed = (asked: Authorized): Scanned => ({
+  ...asked,
+  kind: "scanned",
+  body: { kind: "none" },
+  isRedacted: false,
+});
+
+async function judge(
+  head: Scanned,
+  body: OutgoingBody | Deny,
+  policy: ScanPolicy | undefined,
+): Promise<StepResult<Scanned>> {
+  if ("reason" in body) return body;
+  if (body.kind !== "whole" || policy === undefined) return judgeCredential({ ...head, body });
+  const judged = await judgeBody(head, body.bytes, policy);
   if ("reason" in judged) return judged;
   const isRedacted = head.isRedacted || judged !== body.bytes;
-  return { ...head, body: { kind: "whole", bytes: judged }, isRedacted };
+  return judgeCredential({ ...head, body: { kind: "whole", bytes: judged }, isRedacted });
 }
 
 /** Searches a host name on its own: where a wildcard allows names of the guest's choice they may carry a secret. */
@@ -66,7 +79,7 @@ function scanHead(asked: Authorized, policy: ScanPolicy): StepResult<Scanned> {
   const { route, path, query, headers } = asked;
   const inHost = scanHost(asked.authority.host, route.rule, policy);
   if (inHost !== undefined) return inHost;
-  const clean: Scanned = { ...asked, kind: "scanned", body: { kind: "none" }, isRedacted: false };
+  const clean = passed(asked);
   const finding =
     scan(textView("url", formatTarget(path, query)), policy)[0] ??
     scan(headerView(headers), policy)[0];
@@ -81,7 +94,8 @@ function scanHead(asked: Authorized, policy: ScanPolicy): StepResult<Scanned> {
   const rest =
     scan(textView("url", formatTarget(masked.path, masked.cleanQuery)), policy)[0] ??
     scan(headerView(masked.headers), policy)[0];
-  return rest === undefined ? { ...clean, ...masked, isRedacted: true } : found(rest, route.rule);
+  if (rest !== undefined) return found(rest, route.rule);
+  return { ...clean, ...masked, block: HeaderBlock.of(masked.headers), isRedacted: true };
 }
 
 function headerView(headers: HeaderList): ReturnType<typeof textView> {
@@ -96,12 +110,12 @@ function maskText(surface: Surface, text: string, policy: ScanPolicy): string {
 
 /** Searches a whole body, its decoded form too; gives back the bytes that may leave. */
 async function judgeBody(
-  asked: Authorized,
+  asked: Scanned,
   bytes: Buffer,
   policy: ScanPolicy,
 ): Promise<Buffer | Deny> {
   const { route } = asked;
-  const codings = codingsOf(headerValues(asked.headers, "content-encoding"));
+  const codings = codingsOf(asked.block.values("content-encoding"));
   const decoded = codings.length === 0 ? undefined : await decodeBody(bytes, codings);
   if (codings.length > 0 && decoded === undefined) {
     const why = "the body's content encoding cannot be undone within its limits";
@@ -111,11 +125,13 @@ async function judgeBody(
   const hidden =
     decoded === undefined ? undefined : scan({ surface: "body", bytes: decoded }, policy)[0];
   if (hidden !== undefined) return found(hidden, route.rule);
-  const [finding] = scan({ surface: "body", bytes }, policy);
-  if (finding === undefined) return bytes;
-  if (route.outboundOnMatch !== "redact" || codings.length > 0) return found(finding, route.rule);
-  const masked = redact({ surface: "body", bytes }, policy, sameLength);
-  return masked.ok ? masked.bytes : found(finding, route.rule);
+  // What stands in an encoded body cannot be masked in it.
+  const { rule, outboundOnMatch } = route;
+  return judgeBytes(
+    bytes,
+    { rule, outboundOnMatch: codings.length > 0 ? "block" : outboundOnMatch },
+    policy,
+  );
 }
 
 /** Decides how the body is judged: whole up to the bound, else on its way; without a policy it only passes. */
@@ -125,20 +141,21 @@ function takeBody(
   policy: ScanPolicy | undefined,
 ): Promise<OutgoingBody | Deny> | OutgoingBody | Deny {
   const { framing, route } = asked;
-  if (framing.kind === "none") return { kind: "none" };
   const length = framing.kind === "length" ? framing.length : undefined;
   const isLong = length !== undefined && length > MAX_WHOLE_BODY_BYTES;
   if (policy !== undefined && isEncoded(asked) && isLong) return tooLarge(route.rule);
-  if (input.expectsContinue) input.response.writeContinue();
-  if (policy === undefined) return { kind: "stream", first: [], length, scanner: undefined };
-  const scanner = createStreamScanner("body", policy);
+  const { incoming, outgoing } = input.arrival;
+  if (incoming.expectsContinue) outgoing.interim(100, []);
+  const isHeld = policy !== undefined || asked.inject?.kind === "json";
+  if (!isHeld) return { kind: "stream", first: [], length, scanner: undefined };
+  const scanner = policy && createStreamScanner("body", policy);
   return isLong
     ? { kind: "stream", first: [], length, scanner }
     : takeStart(asked, input, { kind: "stream", first: [], length, scanner });
 }
 
 const isEncoded = (asked: Authorized): boolean =>
-  codingsOf(headerValues(asked.headers, "content-encoding")).length > 0;
+  codingsOf(asked.block.values("content-encoding")).length > 0;
 
 /** Reads up to the bound; `rest` is how a body is judged that turns out to be longer. */
 async function takeStart(
@@ -149,26 +166,33 @@ async function takeStart(
   const { rule } = asked.route;
   const start = await readWithin(input, rest.length);
   if (start === "no-memory") {
-    return refuse("not-ready", rule, "too many bodies are held at once; try again later");
+    return tooMuchHeld(rule);
   }
   switch (start.kind) {
     case "broken":
-      return refuse("bad-request", rule, `the body did not arrive: ${start.why}; send it again`);
+      return refuse("bad-request", rule, describeBroken(start.fault));
     case "whole":
-      return start;
+      return { kind: "whole", bytes: start.bytes };
     case "longer":
       return isEncoded(asked) ? tooLarge(rule) : { ...rest, first: start.first };
   }
 }
 
+function describeBroken({ kind, message }: BodyFault): string {
+  return kind === "malformed"
+    ? `the body is not framed as it should be: ${message}; send it again`
+    : `the body did not arrive: ${message}; send it again`;
+}
+
 async function readWithin(
-  { request, response, buffers }: ScanInput,
+  { arrival, buffers }: ScanInput,
   length: number | undefined,
 ): Promise<BodyStart | "no-memory"> {
+  const { incoming, outgoing } = arrival;
   const reserved = length ?? MAX_WHOLE_BODY_BYTES;
   if (!buffers.take(reserved)) return "no-memory";
-  response.once("close", () => buffers.give(reserved));
-  return readBodyStart(request, MAX_WHOLE_BODY_BYTES);
+  outgoing.onOver = () => buffers.give(reserved);
+  return readBodyStart(incoming.body, MAX_WHOLE_BODY_BYTES);
 }
 
 const refuse = (reason: ReasonCode, rule: string, explanation: string): Deny =>
@@ -180,19 +204,5 @@ function tooLarge(rule: string): Deny {
     "body-too-large",
     rule,
     `an encoded body over ${limit} cannot be judged; send it without content encoding`,
-  );
-}
-
-/** The refusal of a finding, or of what could not be judged. Names the secret and how it was hidden, never its value. */
-export function found(finding: Finding | Unjudged, rule: string): Deny {
-  if (finding.kind === "unjudged") {
-    const why = `the ${finding.surface} has more encodings inside each other than can be undone`;
-    return refuse("undecodable-body", rule, `${why}; send it with fewer of them, or in parts`);
-  }
-  const what = `${finding.secret} (${finding.encoding}) was found in the ${finding.surface}`;
-  return refuse(
-    "secret-found",
-    rule,
-    `${what}; a known secret does not leave, use its placeholder instead`,
   );
 }

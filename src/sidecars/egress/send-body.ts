@@ -1,90 +1,83 @@
 /** Sends a body upstream as it was judged, with back-pressure. A finding ends it without an end, so that it cannot pass for whole. */
-import type { ClientRequest, IncomingMessage } from "node:http";
 import type { StreamScanner } from "../../policy/dlp/stream.ts";
 import type { Deny } from "../../policy/verdict.ts";
-import type { Scanned } from "./context.ts";
-import { found } from "./scan.ts";
+import type { OutgoingBody } from "./context.ts";
+import { found } from "./judge-bytes.ts";
+import type { BodyFault, BodySink, BodySource, ForwardBody } from "./message.ts";
 
-/** Sends the body of a judged request. Resolves with the refusal when something is found on the way. */
-export async function sendBody(
-  asked: Scanned,
-  request: IncomingMessage,
-  upstream: ClientRequest,
-): Promise<Deny | undefined> {
-  const { body } = asked;
-  switch (body.kind) {
-    case "none":
-      upstream.end();
-      return undefined;
-    case "whole":
-      upstream.end(body.bytes);
-      return undefined;
-    case "stream": {
-      const sink = { upstream, scanner: body.scanner, rule: asked.route.rule };
-      for (const chunk of body.first) {
-        const verdict = write(sink, chunk);
-        if (verdict !== undefined) return verdict;
-      }
-      return pump(request, sink);
-    }
-  }
-}
-
-interface Sink {
-  readonly upstream: ClientRequest;
-  readonly scanner: StreamScanner | undefined;
+export interface SendOptions {
+  readonly upstream: ForwardBody;
   readonly rule: string;
+  /** Counts what leaves, where it was not counted before; gives the refusal that ends it. */
+  readonly spend?: ((bytes: number) => Deny | undefined) | undefined;
+  /** Something was found; nothing more is sent. */
+  readonly onFound: (verdict: Deny) => void;
+  /** The guest's body broke off. */
+  readonly onBroken: (fault: BodyFault) => void;
 }
 
-/** Judges and writes one chunk; `undefined` stands for the end. */
-function write({ upstream, scanner, rule }: Sink, chunk: Buffer | undefined): Deny | undefined {
-  const empty = Buffer.alloc(0);
-  const judged =
-    scanner === undefined
-      ? { safe: chunk ?? empty, finding: undefined }
-      : chunk === undefined
-        ? scanner.end()
-        : scanner.push(chunk);
-  if (judged.finding !== undefined) return found(judged.finding, rule);
-  if (judged.safe.length > 0 && !upstream.destroyed) upstream.write(judged.safe);
-  return undefined;
+/** Sends what was read of a body, then the rest as it comes. */
+export function sendBody(
+  source: BodySource,
+  body: Extract<OutgoingBody, { kind: "stream" }>,
+  options: SendOptions,
+): void {
+  const sink = new ScannedSink(source, body.scanner, options);
+  for (const chunk of body.first) sink.data(chunk);
+  if (!sink.isOver) source.flow(sink);
 }
 
-function pump(request: IncomingMessage, sink: Sink): Promise<Deny | undefined> {
-  const { upstream } = sink;
-  return new Promise((resolve) => {
-    const finish = (verdict: Deny | undefined): void => {
-      request.off("data", onData).off("end", onEnd).off("close", onClose);
-      upstream.off("drain", onDrain).off("close", onGone);
-      resolve(verdict);
-    };
-    const onData = (chunk: Buffer): void => {
-      const verdict = write(sink, chunk);
-      if (verdict !== undefined) finish(verdict);
-      else if (upstream.writableNeedDrain) request.pause();
-    };
-    const onDrain = (): void => void request.resume();
-    const onEnd = (): void => {
-      const verdict = write(sink, undefined);
-      if (verdict === undefined) upstream.end();
-      finish(verdict);
-    };
-    const onClose = (): void => {
-      // The guest went away in the middle: what the upstream has must not look like a whole body.
-      if (!request.complete) upstream.destroy();
-      finish(undefined);
-    };
-    const onGone = (): void => {
-      // Nobody takes the rest; reading on lets the answer through to a guest that is still sending.
-      request.resume();
-      finish(undefined);
-    };
-    if (request.destroyed) {
-      onClose();
+class ScannedSink implements BodySink {
+  isOver = false;
+  readonly #source: BodySource;
+  readonly #scanner: StreamScanner | undefined;
+  readonly #options: SendOptions;
+
+  constructor(source: BodySource, scanner: StreamScanner | undefined, options: SendOptions) {
+    this.#source = source;
+    this.#scanner = scanner;
+    this.#options = options;
+  }
+
+  data(chunk: Buffer): boolean {
+    if (this.isOver) return true;
+    const spent = this.#options.spend?.(chunk.length);
+    if (spent !== undefined) return this.#stop(spent);
+    if (this.#scanner === undefined) return this.#options.upstream.write(chunk);
+    const { safe, finding } = this.#scanner.push(chunk);
+    return finding === undefined ? this.#options.upstream.write(safe) : this.#found(finding);
+  }
+
+  flush(): void {
+    if (!this.isOver) this.#options.upstream.flush();
+  }
+
+  end(): void {
+    if (this.isOver) return;
+    const last = this.#scanner?.end();
+    if (last?.finding !== undefined) {
+      this.#found(last.finding);
       return;
     }
-    request.on("data", onData).on("end", onEnd).on("close", onClose);
-    upstream.on("drain", onDrain).on("close", onGone);
-    request.resume();
-  });
+    this.isOver = true;
+    if (last !== undefined) this.#options.upstream.write(last.safe);
+    this.#options.upstream.end();
+  }
+
+  fail(fault: BodyFault): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.#options.onBroken(fault);
+  }
+
+  #found(finding: Parameters<typeof found>[0]): true {
+    return this.#stop(found(finding, this.#options.rule));
+  }
+
+  #stop(verdict: Deny): true {
+    this.isOver = true;
+    this.#source.cancel();
+    this.#options.onFound(verdict);
+    return true;
+  }
 }

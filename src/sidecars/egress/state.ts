@@ -11,8 +11,10 @@ import {
 } from "../../policy/dlp/known-secrets.ts";
 import type { ScanPolicy } from "../../policy/dlp/types.ts";
 import { CA_KEY_SLOT, type EgressConfig } from "../../policy/egress.ts";
+import type { Services } from "./context.ts";
 import type { LeafCache, LeafCacheOptions } from "./leaf-cache.ts";
 import { type ProxyAddress, parseProxyAddress } from "./proxy-address.ts";
+import { createRecorder, type Recorder } from "./record.ts";
 import { createUpstreamContext } from "./trust.ts";
 import { UpstreamPool } from "./upstream-pool.ts";
 
@@ -29,13 +31,37 @@ export interface EgressState {
   /** What upstreams are verified against; read on first use. */
   readonly trust: () => SecureContext;
   readonly pool: UpstreamPool;
+  /** Writes down what is decided by this state; made on first use. */
+  readonly recorder: (services: Pick<Services, "audit" | "log">) => Recorder;
+}
+
+/** Values by slot, and those that were replaced: an upstream may still accept, and echo, one of them. */
+export interface HeldSecrets {
+  readonly values: Secrets;
+  readonly retired: readonly NamedSecret[];
+}
+
+/** Most replaced values that are searched for and masked. */
+const MAX_RETIRED = 8;
+
+/** Replaces the values that changed. */
+export function replaceSecrets(held: HeldSecrets, values: Secrets): HeldSecrets {
+  const old = [...held.values].flatMap(([name, secret]): NamedSecret[] => {
+    const value = secret.reveal();
+    return name === CA_KEY_SLOT || values.get(name)?.reveal() === value ? [] : [{ name, value }];
+  });
+  return { values, retired: [...held.retired, ...old].slice(-MAX_RETIRED) };
 }
 
 /** Makes the state. Throws ProtocolError when a slot has no value or a part of the configuration is unusable. */
-export function createState(config: EgressConfig, secrets: Secrets, clock: Clock): EgressState {
+export function createState(
+  config: EgressConfig,
+  { values: secrets, retired }: HeldSecrets,
+  clock: Clock,
+): EgressState {
   const injected = config.policy.routes.flatMap((route) => route.auth?.slot ?? []);
-  const tokens = valuesOf(injected, secrets);
-  const searched = valuesOf([...injected, ...config.scanSlots], secrets);
+  const tokens = [...valuesOf(injected, secrets), ...retired];
+  const searched = [...valuesOf([...injected, ...config.scanSlots], secrets), ...retired];
   const caKey = secretOf(CA_KEY_SLOT, secrets);
   for (const { rule, auth } of config.policy.routes) {
     if (auth === undefined) continue;
@@ -52,6 +78,7 @@ export function createState(config: EgressConfig, secrets: Secrets, clock: Clock
     placeholders: config.placeholders.map((it) => it.value),
   }));
   const echoes = once(() => (tokens.length === 0 ? undefined : compileKnownSecrets(tokens)));
+  let recorder: Recorder | undefined;
   return {
     config,
     proxy: config.upstreamProxy === undefined ? undefined : parseProxyAddress(config.upstreamProxy),
@@ -65,6 +92,13 @@ export function createState(config: EgressConfig, secrets: Secrets, clock: Clock
     leaves: once(() => openLeaves({ certificatePem: config.caCertificate, caKey, clock })),
     trust: once(() => createUpstreamContext(config.upstreamCa)),
     pool: new UpstreamPool(),
+    recorder: ({ audit, log }) =>
+      (recorder ??= createRecorder({
+        audit,
+        log,
+        logLevel: config.logLevel,
+        scanPolicy: scanPolicy(),
+      })),
   };
 }
 

@@ -2,7 +2,6 @@
  * CONNECT: authorises the host, reads who the guest really wants to talk to, and ends its TLS here. Invariant: the name in
  * the ClientHello is the one that was authorised, and no certificate exists for any other.
  */
-import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { SecureContext, TLSSocket } from "node:tls";
 import { systemCode } from "../../base/errors.ts";
@@ -13,11 +12,12 @@ import {
   parseAuthority,
 } from "../../policy/authority.ts";
 import { decideConnect, deny } from "../../policy/decide.ts";
+import { INTROSPECTION_RULE, isIntrospection } from "../../policy/introspect.ts";
 import type { Deny } from "../../policy/verdict.ts";
 import { type ClientHello, parseClientHello } from "../../tls/client-hello.ts";
 import { badAuthority, PROTOCOL_RULE } from "./classify.ts";
 import type { Services } from "./context.ts";
-import { createRecorder, type Recorder } from "./record.ts";
+import type { Recorder } from "./record.ts";
 import { refuseSocket } from "./refusal.ts";
 import { scanHost } from "./scan.ts";
 import type { EgressState } from "./state.ts";
@@ -31,26 +31,26 @@ const UNRECOGNIZED_NAME = Buffer.from([21, 3, 3, 0, 2, 2, 112]);
 
 /** One CONNECT that came in. */
 export interface TunnelRequest {
-  readonly request: IncomingMessage;
+  /** `host:port`, as it was asked for. */
+  readonly target: string;
   readonly socket: Socket;
   /** Bytes that came right behind the request. */
   readonly head: Buffer;
   readonly state: EgressState;
   /** Takes the decrypted side over; requests on it belong to `authority`. */
-  readonly onSecure: (secure: Socket, authority: Authority) => void;
+  readonly onSecure: (secure: TLSSocket, authority: Authority) => void;
 }
 
 /** Judges a CONNECT and opens its tunnel. */
 export async function openTunnel(tunnel: TunnelRequest, services: Services): Promise<void> {
-  const { socket, request, state } = tunnel;
+  const { socket, target, state } = tunnel;
   socket.on("error", () => socket.destroy());
-  const { audit, log } = services;
-  const { scanPolicy, config } = state;
-  const recorder = createRecorder({ audit, log, logLevel: config.logLevel, scanPolicy });
-  const asked = `CONNECT ${request.url ?? ""}`;
-  const authority = authorizeTunnel(request.url ?? "", state);
+  const { log } = services;
+  const recorder = state.recorder(services);
+  const asked = `CONNECT ${target}`;
+  const authority = authorizeTunnel(target, state);
   if (authority.kind === "deny") {
-    record(recorder, request.url?.replace(/:443$/, ""), authority);
+    record(recorder, target.replace(/:443$/, ""), authority);
     refuseSocket(socket, authority, asked);
     return;
   }
@@ -91,6 +91,7 @@ function authorizeTunnel(url: string, state: EgressState): AuthorizedTunnel | De
   const parsed = parseAuthority(url, "https");
   if (!parsed.ok) return badAuthority(parsed);
   const { authority } = parsed;
+  if (isIntrospection(authority)) return { ...authority, rule: INTROSPECTION_RULE };
   const { verdict, route } = decideConnect(state.config.policy, authority);
   if (verdict.kind === "deny") return verdict;
   if (authority.kind !== "name") {
@@ -171,9 +172,15 @@ function startTls(
   const secure = new TLSSocket(socket, {
     isServer: true,
     secureContext: context,
-    ALPNProtocols: ["http/1.1"],
+    ALPNProtocols: ["h2", "http/1.1"],
   });
   secure.on("error", () => secure.destroy());
-  secure.once("secure", () => onSecure(secure, { host, port, kind }));
+  // Without a server of its own nobody else looks at faults behind the handshake.
+  secure.on("_tlsError", () => secure.destroy());
+  secure.once("secure", () => {
+    // Nor does anybody else note that the handshake is over, which HTTP/2 waits for.
+    Object.assign(secure, { secureConnecting: false });
+    onSecure(secure, { host, port, kind });
+  });
   return secure;
 }

@@ -1,41 +1,15 @@
 /**
- * Connections to upstreams, kept alive and reused per scheme and authority. Invariant: a connection is only ever used for
- * the authority that it was opened and verified for.
+ * Connections to upstreams, kept and used again per scheme and authority. Invariant: a connection is only ever used for the
+ * authority that it was opened and verified for, at the address that was judged then.
  */
-import type { AgentOptions, ClientRequestArgs } from "node:http";
-import { Socket } from "node:net";
-import type { Duplex } from "node:stream";
-import { messageOf } from "../../base/errors.ts";
 import { type Authority, formatAuthority, type Scheme } from "../../policy/authority.ts";
-import { DialError, type DialOptions, dial } from "./dial.ts";
-import { http } from "./node-http.ts";
+import { Endpoint, MAX_SOCKETS_PER_AUTHORITY, type OpenOptions } from "./endpoint.ts";
+import { UpstreamConnection } from "./http1/upstream-connection.ts";
+import type { UpstreamLink } from "./message.ts";
+import { Sweeper } from "./sweeper.ts";
 
-/** Connections to one authority at a time: more than any package manager opens. */
-export const MAX_SOCKETS_PER_AUTHORITY = 64;
 /** Connections of one bottle in all. */
 export const MAX_SOCKETS = 256;
-/** Idle connections that are kept per authority: all of a burst, because opening one costs ten times a request. */
-const MAX_IDLE_PER_AUTHORITY = MAX_SOCKETS_PER_AUTHORITY;
-/** Time an idle connection is kept: below the 60 s of common load balancers. */
-const IDLE_TIMEOUT_MS = 30_000;
-
-const OPTIONS: AgentOptions = {
-  keepAlive: true,
-  maxSockets: MAX_SOCKETS_PER_AUTHORITY,
-  maxTotalSockets: MAX_SOCKETS,
-  maxFreeSockets: MAX_IDLE_PER_AUTHORITY,
-  timeout: IDLE_TIMEOUT_MS,
-  scheduling: "lifo",
-};
-
-/** What a request needs to go through the pool. */
-export interface UpstreamArgs extends ClientRequestArgs {
-  readonly poolKey: string;
-  /** Undefined when an idle connection is expected; if it is gone by then, the request fails and is tried again. */
-  readonly dialOptions: DialOptions | undefined;
-}
-
-type OnSocket = (error: Error | null, stream: Duplex) => void;
 
 /** Name of an endpoint in the pool. */
 export function poolKeyOf(scheme: Scheme, authority: Authority): string {
@@ -43,45 +17,94 @@ export function poolKeyOf(scheme: Scheme, authority: Authority): string {
 }
 
 /** The pool of one policy; a reload makes a new one. */
-export class UpstreamPool extends http.Agent {
-  constructor() {
-    super(OPTIONS);
-  }
+export class UpstreamPool {
+  isRetired = false;
+  readonly sweeper = new Sweeper();
+  readonly #endpoints = new Map<string, Endpoint>();
+  #total = 0;
 
   /** Whether a request to this endpoint would find an open connection. */
-  hasIdle(poolKey: string): boolean {
-    return this.freeSockets[poolKey]?.some((socket) => !socket.destroyed) === true;
+  hasRoom(key: string, wantsHttp2: boolean): boolean {
+    return this.#endpoints.get(key)?.hasRoom(wantsHttp2) === true;
   }
 
-  /** Closes idle connections; those in use end with their requests. */
-  closeIdle(): void {
-    for (const sockets of Object.values(this.freeSockets)) {
-      for (const socket of sockets ?? []) socket.destroy();
+  /** An open connection with room for a request. */
+  take(key: string, wantsHttp2: boolean): UpstreamLink | undefined {
+    return this.#endpoints.get(key)?.take(wantsHttp2);
+  }
+
+  /** Opens a connection, or waits until one may be opened or is free. Throws DialError. */
+  async open(key: string, options: OpenOptions): Promise<UpstreamLink> {
+    const endpoint = this.#endpointOf(key);
+    const shared = endpoint.shared(options);
+    if (shared === undefined) return this.#openOne(endpoint, options);
+    await shared;
+    // It turned out to carry many requests, or it belongs to who opened it.
+    return endpoint.take(options.offersHttp2) ?? this.open(key, options);
+  }
+
+  /** Takes back what was taken or opened and not used. */
+  giveBack(key: string, link: UpstreamLink): void {
+    if (link instanceof UpstreamConnection) this.#endpoints.get(key)?.onFree(link);
+  }
+
+  /** Closes idle connections to an endpoint: one of them was found dead. */
+  closeIdle(key: string): void {
+    this.#endpoints.get(key)?.closeIdle();
+  }
+
+  /** Closes what is idle, now and from now on; what is in use ends with its exchange. */
+  retire(): void {
+    this.isRetired = true;
+    for (const endpoint of this.#endpoints.values()) endpoint.closeIdle();
+  }
+
+  /** A connection was closed. */
+  onClosed(): void {
+    this.#total -= 1;
+    for (const [key, endpoint] of this.#endpoints) {
+      const waiter = this.#mayOpen(endpoint) ? endpoint.waiting.shift() : undefined;
+      if (waiter !== undefined) {
+        this.#connect(endpoint, waiter.options).then(waiter.resolve, waiter.reject);
+        return;
+      }
+      if (endpoint.isUnused) this.#endpoints.delete(key);
     }
   }
 
-  override getName(options?: Partial<UpstreamArgs>): string {
-    return options?.poolKey ?? "";
+  #openOne(endpoint: Endpoint, options: OpenOptions): Promise<UpstreamLink> {
+    if (this.#mayOpen(endpoint)) return this.#connect(endpoint, options);
+    return new Promise((resolve, reject) => {
+      endpoint.waiting.push({ options, resolve, reject });
+    });
   }
 
-  override createConnection(options: Partial<UpstreamArgs>, onSocket?: OnSocket): undefined {
-    open(options.dialOptions).then(
-      (socket) => onSocket?.(null, socket),
-      // Node's type asks for a stream even beside an error; it is not looked at.
-      (error: unknown) => onSocket?.(toError(error), closedStream()),
-    );
+  #endpointOf(key: string): Endpoint {
+    const known = this.#endpoints.get(key);
+    if (known !== undefined) return known;
+    const endpoint = new Endpoint(this);
+    this.#endpoints.set(key, endpoint);
+    return endpoint;
   }
-}
 
-function toError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(messageOf(error));
-}
+  #mayOpen(endpoint: Endpoint): boolean {
+    if (endpoint.count >= MAX_SOCKETS_PER_AUTHORITY) return false;
+    if (this.#total >= MAX_SOCKETS) this.#closeOneIdle();
+    return this.#total < MAX_SOCKETS;
+  }
 
-function closedStream(): Duplex {
-  return new Socket().destroy();
-}
+  /** Other endpoints' idle connections are in the way of what is wanted now. */
+  #closeOneIdle(): void {
+    for (const endpoint of this.#endpoints.values()) if (endpoint.closeOldest()) return;
+  }
 
-async function open(options: DialOptions | undefined): Promise<Duplex> {
-  if (options === undefined) throw new DialError("upstream-failed", "the idle connection is gone");
-  return dial(options);
+  async #connect(endpoint: Endpoint, options: OpenOptions): Promise<UpstreamLink> {
+    this.#total += 1;
+    try {
+      return await endpoint.connect(options);
+    } catch (error) {
+      this.onClosed();
+      throw error;
+    }
+  }
 }

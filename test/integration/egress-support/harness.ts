@@ -11,7 +11,8 @@ import { createLogger } from "../../../src/base/log.ts";
 import { Secret } from "../../../src/base/secret.ts";
 import { CA_KEY_SLOT, type EgressConfig, type Route } from "../../../src/policy/egress.ts";
 import type { AuditEvent, AuditLine } from "../../../src/protocol/audit.ts";
-import { type AuditLog, openAuditLog, readAudit } from "../../../src/protocol/audit-log.ts";
+import { type AuditLog, openAuditLog } from "../../../src/protocol/audit-log.ts";
+import { readAudit } from "../../../src/protocol/audit-read.ts";
 import type { Audit, Daemon } from "../../../src/sidecars/descriptor.ts";
 import { createEgress } from "../../../src/sidecars/egress/daemon.ts";
 import type { Lookup } from "../../../src/sidecars/egress/locate.ts";
@@ -134,6 +135,7 @@ export interface HarnessOptions {
   readonly auditDirectory?: string;
   /** Replaces appending to the audit file. */
   readonly append?: (event: AuditEvent, file: AuditLog) => void;
+  readonly onCredentialRefused?: (slot: string) => void;
 }
 
 export async function startEgress(options: HarnessOptions): Promise<Harness> {
@@ -179,6 +181,7 @@ export async function startEgress(options: HarnessOptions): Promise<Harness> {
     ask: { ask: () => Promise.resolve("refused") },
     log: createLogger((line) => logLines.push(line)),
     signal: new AbortController().signal,
+    onCredentialRefused: (slot) => options.onCredentialRefused?.(slot),
   });
   return {
     door,
@@ -211,6 +214,7 @@ export function openTunnel(
   door: string,
   authority: string,
   servername?: string,
+  protocols: readonly string[] = ["http/1.1"],
 ): Promise<tls.TLSSocket> {
   const host = servername ?? authority.replace(/:\d+$/, "");
   return new Promise((resolve, reject) => {
@@ -230,7 +234,7 @@ export function openTunnel(
         socket,
         servername: host,
         ca: guestAuthority.certificatePem,
-        ALPNProtocols: ["http/1.1"],
+        ALPNProtocols: [...protocols],
       });
       secure.once("secureConnect", () => resolve(secure));
       secure.once("error", reject);

@@ -1,0 +1,121 @@
+/** The policy of egress on its way to the bundle and in a bottle's state: one schema for both. Holds no secret value. */
+
+import { writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod/mini";
+import { ProtocolError, systemCode } from "../base/errors.ts";
+import { parseJson } from "../base/json.ts";
+import type { EgressPolicy } from "../policy/egress.ts";
+import { compilePattern } from "../policy/pattern/compile.ts";
+
+const text = z.string().check(z.minLength(1), z.maxLength(4096));
+/** A port, where one is given. */
+export const optionalPort: z.ZodMiniOptional<z.ZodMiniNumberFormat> = z.optional(
+  z.int().check(z.gte(1), z.lte(65_535)),
+);
+
+const carrier = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("bearer") }),
+  z.strictObject({ kind: z.literal("token") }),
+  z.strictObject({ kind: z.literal("basic"), username: z.string() }),
+  z.strictObject({ kind: z.literal("header"), name: text }),
+  z.strictObject({ kind: z.literal("query"), name: text }),
+  z.strictObject({ kind: z.literal("json"), pointer: text }),
+]);
+
+const auth = z.strictObject({
+  carrier,
+  slot: text,
+  placeholder: text,
+  requirePlaceholder: z.boolean(),
+  variable: z.optional(text),
+});
+
+const isUsable = ({ kind, value }: { kind?: string | undefined; value: string }): boolean =>
+  (kind !== "regex" && kind !== "glob") || compilePattern(kind, value).ok;
+
+const pathMatch = z
+  .strictObject({ kind: z.enum(["exact", "prefix", "glob", "regex"]), value: text })
+  .check(z.refine(isUsable, "the pattern cannot be compiled"));
+
+const headerMatch = z
+  .strictObject({ name: text, value: z.string(), kind: z.optional(z.enum(["exact", "regex"])) })
+  .check(z.refine(isUsable, "the pattern cannot be compiled"));
+
+const requestMatch = z.strictObject({
+  paths: z.array(pathMatch),
+  methods: z.array(text),
+  headers: z.array(headerMatch),
+});
+
+const count = z.optional(z.int().check(z.gte(1)));
+
+const route = z.strictObject({
+  rule: text,
+  host: text,
+  port: optionalPort,
+  matches: z.array(requestMatch),
+  auth: z.optional(auth),
+  outboundOnMatch: z.enum(["block", "redact", "supervise"]),
+  scansOutbound: z.boolean(),
+  allowsGitFetch: z.boolean(),
+  limits: z.optional(z.strictObject({ requests: count, bytes: count })),
+});
+
+/** The schema of a policy. */
+export const policySchema = z.strictObject({
+  routes: z.array(route),
+  resolve: z.record(z.string(), z.strictObject({ address: text, port: optionalPort })),
+});
+
+/** JSON drops fields that are undefined; the policy's types have them. */
+export function completePolicy(parsed: z.infer<typeof policySchema>): EgressPolicy {
+  const routes = parsed.routes.map((it) => ({
+    ...it,
+    port: it.port,
+    auth: it.auth,
+    limits: it.limits && { requests: it.limits.requests, bytes: it.limits.bytes },
+  }));
+  const resolve = Object.fromEntries(
+    Object.entries(parsed.resolve).map(([name, to]) => [
+      name,
+      { address: to.address, port: to.port },
+    ]),
+  );
+  return { routes, resolve };
+}
+
+/** File in a bottle's state that holds its policy. */
+export const POLICY_FILE = "policy.json";
+
+/** Writes a bottle's policy into its state directory, for whoever asks later what it may do. */
+export function writePolicy(stateDir: string, policy: EgressPolicy): void {
+  writeFileSync(join(stateDir, POLICY_FILE), `${JSON.stringify(policy, undefined, 2)}\n`, {
+    mode: 0o600,
+  });
+}
+
+/** Reads a bottle's policy; undefined when there is none. Throws ProtocolError when it is not one. */
+export async function readPolicy(stateDir: string): Promise<EgressPolicy | undefined> {
+  const file = join(stateDir, POLICY_FILE);
+  let content: string;
+  try {
+    content = await readFile(file, "utf8");
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+  const parsed = policySchema.safeParse(parseText(content));
+  if (parsed.success) return completePolicy(parsed.data);
+  throw new ProtocolError("protocol.record", `policy unreadable: ${file} is not a policy`);
+}
+
+function parseText(content: string): unknown {
+  try {
+    return parseJson(content);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}

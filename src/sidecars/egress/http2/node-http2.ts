@@ -1,0 +1,34 @@
+/** Node's http2 module, loaded on first use: most bottles never speak HTTP/2, and it costs time and memory. */
+export function http2(): typeof import("node:http2") {
+  return process.getBuiltinModule("node:http2");
+}
+
+/** Streams of one session at a time, each way. */
+export const MAX_STREAMS = 100;
+/** Largest header block of a stream; as over HTTP/1.1. */
+export const MAX_HEADER_LIST_BYTES: number = 64 * 1024;
+/** Bytes of a stream that the other side may send ahead of us. */
+export const WINDOW_BYTES: number = 256 * 1024;
+
+/** Limits of every session: what nobody needs is off, and floods end the session. */
+export const SESSION_LIMITS = {
+  maxSessionMemory: 16,
+  maxHeaderListPairs: 256,
+  maxOutstandingPings: 4,
+  maxSettings: 16,
+  maxSessionInvalidFrames: 100,
+  maxSessionRejectedStreams: 100,
+  streamResetBurst: 200,
+  streamResetRate: 20,
+  strictFieldWhitespaceValidation: true,
+  unknownProtocolTimeout: 1000,
+} as const;
+
+/** Settings that both kinds of session announce. Extended CONNECT stays off. */
+export const SETTINGS = {
+  enablePush: false,
+  enableConnectProtocol: false,
+  initialWindowSize: WINDOW_BYTES,
+  maxConcurrentStreams: MAX_STREAMS,
+  maxHeaderListSize: MAX_HEADER_LIST_BYTES,
+} as const;

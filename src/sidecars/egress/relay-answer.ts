@@ -1,0 +1,153 @@
+/**
+ * Sends an upstream's answer to the guest as it comes, never collecting it. Invariant: no value that was put into the
+ * request reaches the guest; an answer that cannot be read for that is not passed on.
+ */
+import type { KnownSecrets } from "../../policy/dlp/known-secrets.ts";
+import { createStreamMasker, type StreamMasker } from "../../policy/dlp/stream.ts";
+import type { HeaderList } from "../../policy/headers.ts";
+import { codingsOf } from "./decode-body.ts";
+import { decodedSource } from "./decoded-source.ts";
+import { HeaderBlock } from "./header-block.ts";
+import { endToEnd, safeTrailers } from "./headers.ts";
+import {
+  type AnswerHead,
+  type BodyFault,
+  type BodySink,
+  type BodySource,
+  type Outgoing,
+  STREAM_BODY,
+} from "./message.ts";
+import { MAX_SAMPLED_BODY_BYTES } from "./record.ts";
+
+/** Alternative services would lead the guest around this proxy. */
+const NEVER_RELAYED = ["alt-svc"];
+
+export interface RelayOptions {
+  /** Values to mask; undefined where none were put in. */
+  readonly secrets: KnownSecrets | undefined;
+  readonly isHead: boolean;
+  /** Gets headers and the beginning of what was relayed, once. */
+  readonly onSample: ((headers: HeaderList, sample: Buffer) => void) | undefined;
+  /** The answer reached its end, or did not. */
+  readonly onEnd: (error: Error | undefined) => void;
+}
+
+/** An answer that is being relayed; resumed when the guest takes more. */
+export interface Relay {
+  resume(): void;
+  cancel(): void;
+}
+
+/** Begins to relay an answer. Undefined when it cannot be read: nothing was sent then. */
+export function relayAnswer(
+  head: AnswerHead,
+  body: BodySource,
+  outgoing: Outgoing,
+  options: RelayOptions,
+): Relay | undefined {
+  const { secrets, isHead } = options;
+  const block = HeaderBlock.of(head.headers);
+  const codings = secrets === undefined ? [] : codingsOf(block.values("content-encoding"));
+  const isDecoded = codings.length > 0 && !isHead && head.status !== 304 && head.status !== 204;
+  const source = isDecoded ? decodedSource(body, codings) : body;
+  if (source === undefined) return undefined;
+  const dropped = isDecoded ? [...NEVER_RELAYED, "content-encoding"] : NEVER_RELAYED;
+  const headers = maskHeaders(endToEnd(block, dropped), secrets);
+  outgoing.head({ ...head, headers, framing: isDecoded ? STREAM_BODY : head.framing });
+  const { onSample } = options;
+  const sampler = onSample && new Sampler((sample) => onSample(headers, sample));
+  const masker = secrets && createStreamMasker(secrets);
+  const sink = new RelaySink(outgoing, { masker, sampler, secrets, onEnd: options.onEnd });
+  source.flow(sink);
+  return source;
+}
+
+interface SinkParts {
+  readonly masker: StreamMasker | undefined;
+  readonly sampler: Sampler | undefined;
+  readonly secrets: KnownSecrets | undefined;
+  readonly onEnd: (error: Error | undefined) => void;
+}
+
+class RelaySink implements BodySink {
+  readonly #outgoing: Outgoing;
+  readonly #parts: SinkParts;
+
+  constructor(outgoing: Outgoing, parts: SinkParts) {
+    this.#outgoing = outgoing;
+    this.#parts = parts;
+  }
+
+  data(chunk: Buffer): boolean {
+    const { masker } = this.#parts;
+    return this.#write(masker === undefined ? chunk : masker.push(chunk));
+  }
+
+  flush(): void {
+    this.#outgoing.flush();
+  }
+
+  end(trailers: HeaderList): void {
+    const { masker, sampler, secrets, onEnd } = this.#parts;
+    const rest = masker?.end();
+    if (rest !== undefined && rest.length > 0) this.#write(rest);
+    sampler?.end();
+    this.#outgoing.end(maskHeaders(safeTrailers(trailers), secrets));
+    onEnd(undefined);
+  }
+
+  fail(fault: BodyFault): void {
+    this.#parts.sampler?.end();
+    this.#outgoing.reset();
+    this.#parts.onEnd(fault);
+  }
+
+  #write(bytes: Buffer): boolean {
+    this.#parts.sampler?.take(bytes);
+    return this.#outgoing.write(bytes);
+  }
+}
+
+/** Collects the beginning of a stream and hands it on when there is enough of it, or no more. */
+class Sampler {
+  readonly #onSample: (sample: Buffer) => void;
+  #chunks: Buffer[] = [];
+  #missing = MAX_SAMPLED_BODY_BYTES;
+  #isOver = false;
+
+  constructor(onSample: (sample: Buffer) => void) {
+    this.#onSample = onSample;
+  }
+
+  take(bytes: Buffer): void {
+    if (this.#isOver) return;
+    this.#chunks.push(Buffer.from(bytes.subarray(0, this.#missing)));
+    this.#missing -= bytes.length;
+    if (this.#missing <= 0) this.end();
+  }
+
+  end(): void {
+    if (!this.#isOver) this.#onSample(Buffer.concat(this.#chunks));
+    this.#isOver = true;
+    this.#chunks = [];
+  }
+}
+
+/** Masks values in headers: all of them are searched at once, and one by one only where something was found. */
+export function maskHeaders(headers: HeaderList, secrets: KnownSecrets | undefined): HeaderList {
+  if (secrets === undefined || headers.length === 0) return headers;
+  let text = "";
+  for (const [, value] of headers) text += `${value}\n`;
+  let isFound = false;
+  secrets.literals.find(Buffer.from(text, "latin1"), () => {
+    isFound = true;
+    return false;
+  });
+  return isFound ? headers.map(([name, value]) => [name, maskValue(value, secrets)]) : headers;
+}
+
+function maskValue(value: string, secrets: KnownSecrets): string {
+  const masker = createStreamMasker(secrets);
+  const masked = Buffer.concat([masker.push(Buffer.from(value, "latin1")), masker.end()]);
+  return masked.toString("latin1");
+}
