@@ -33,6 +33,8 @@ export interface NetworkPlan {
   readonly gateway: string;
   /** Where the bundle is pinned, `.2`. */
   readonly bundleAddress: string;
+  /** Subnets to take in turn where the engine says that this one overlaps another. */
+  readonly alternatives?: readonly string[];
 }
 
 /** What is known of an attachment only once the bundle runs. */

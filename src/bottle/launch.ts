@@ -136,7 +136,15 @@ async function openParts(
   });
   await state.step("isolation");
   await state.step("doors");
-  await Promise.all([verifyIsolation(plan, guest), verifyDoors(plan, guest)]);
+  const { attachment } = bundle;
+  const onWarning = (detail: string): void => {
+    options.ports.log.warn(detail);
+    state.events.emit({ kind: "progress", step: "isolation", detail });
+  };
+  await Promise.all([
+    verifyIsolation(plan, guest, { attachment, onWarning }),
+    verifyDoors(plan, guest, { attachment }),
+  ]);
   await state.step("provision");
   await provisionGuest(state, guest, workspace);
   return { bundle, guest, keeper, events: state.events };

@@ -55,7 +55,11 @@ export async function ensureNetwork(
 /** Somebody made a network of this subnet after the plan was made: the plan's next one may be free. */
 function asOverlap(error: unknown, { Name, IPAM }: NetworkBody): unknown {
   const [config] = IPAM?.Config ?? [];
-  if (config === undefined || engineStatus(error) !== FORBIDDEN || !/overlap/i.test(messageOf(error)))
+  if (
+    config === undefined ||
+    engineStatus(error) !== FORBIDDEN ||
+    !/overlap/i.test(messageOf(error))
+  )
     return error;
   return new LaunchError(
     "launch.no-subnet",

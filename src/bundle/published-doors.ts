@@ -48,9 +48,7 @@ export class PublishedDoors {
 
   /** Undefined before the first start. */
   get attachment(): AttachmentValues | undefined {
-    return this.#place === undefined
-      ? undefined
-      : attachmentOf(this.#publishing.plan, this.#place);
+    return this.#place === undefined ? undefined : attachmentOf(this.#publishing.plan, this.#place);
   }
 
   /** Starts one life of the bundle. Throws LaunchError or HostError; no container is left then. */
