@@ -200,8 +200,14 @@ function tell(event: BottleEvent, backend: string, say: DemoOptions["say"]): voi
   if (event.kind === "step" && event.step === "running")
     say("bottle", `isolation proven on ${backend}, doors answered: the agent may start`);
   if (event.kind === "progress" && event.step === "guest") say("host", event.detail);
-  if (event.kind !== "decision" || event.event.verdict === undefined) return;
-  const { verdict, method = "", host = "", path = "", rule = "", reason = "" } = event.event;
+  if (event.kind === "decision") tellDecision(event.event, say);
+}
+
+type Decision = Extract<BottleEvent, { readonly kind: "decision" }>["event"];
+
+function tellDecision(decision: Decision, say: DemoOptions["say"]): void {
+  const { verdict, method = "", host = "", path = "", rule = "", reason = "" } = decision;
+  if (verdict === undefined) return;
   say(
     "bottle",
     `${verdict.toUpperCase()} ${method} ${host}${path} (${reason === "" || reason === "allowed" ? rule : reason})`,
