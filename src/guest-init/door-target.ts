@@ -7,7 +7,9 @@ import { readFileSync, rmSync } from "node:fs";
 const TCP = /^tcp:(\d{1,3}(?:\.\d{1,3}){3}):(\d{1,5})(?::(\/.+))?$/;
 
 /** What net.connect takes. */
-export type DoorTarget = { readonly path: string } | { readonly host: string; readonly port: number };
+export type DoorTarget =
+  | { readonly path: string }
+  | { readonly host: string; readonly port: number };
 
 /** Reads a target; anything but the TCP form is a path. */
 export function parseTarget(text: string): DoorTarget {
