@@ -9,7 +9,6 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { BugError, LaunchError, systemCode } from "../../../base/errors.ts";
 import { type BottleId, type HostPath, parseHostPath } from "../../../base/ids.ts";
-import { makeDirectory } from "../../../base/make-directory.ts";
 import type { Engine } from "../../../engine/contract.ts";
 import type { LaunchContext } from "../../contract.ts";
 import { reach } from "../access.ts";
@@ -58,7 +57,6 @@ export async function ensurePack(input: PackInput): Promise<void> {
   const { pack, context } = input;
   if (await touch(pack, context)) return;
   const directory = join(pack, "..");
-  makeDirectory(directory);
   const scratch = parseHostPath(join(directory, `.new-${randomBytes(6).toString("hex")}`));
   mkdirSync(scratch, { mode: 0o700 });
   try {

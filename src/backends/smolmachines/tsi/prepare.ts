@@ -48,7 +48,8 @@ export async function prepareTsi(
   const image = requireReference(plan);
   const { id: imageId } = await ensureImage(image, { engine, env: ports.env, signal, onProgress });
   const packs = packDirectory(plan.cacheDir);
-  makeDirectory(packs);
+  // The cache above is private; smolvm as another user sees this directory through a mount of its own.
+  makeDirectory(packs, 0o755);
   placeGuestInit(plan);
   const stateDir = chooseStateDir(plan.doorsDir, plan.hostUid !== undefined);
   const directories = [stateDir, directoryOf(program.program), program.libDir, program.agentRootfs];

@@ -29,7 +29,7 @@ const SOURCE = [
 /** `sh -c GUEST_INIT_SCRIPT guest-init FILE UID GID PROCESSES END DOOR`: the file holds the token; the rest is the start script's. */
 export const GUEST_INIT_SCRIPT: string = [
   ...SOURCE,
-  "mkdir -p /run/bot-bottle",
+  "mkdir -p /run/bot-bottle; chmod 0755 /run/bot-bottle",
   "mkdir -p -m 0700 /run/bot-bottle/init",
   `(umask 077; printf "%s" "$BOT_BOTTLE_INIT_TOKEN" >${TOKEN_FILE})`,
   "unset BOT_BOTTLE_INIT_TOKEN",

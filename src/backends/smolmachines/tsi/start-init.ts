@@ -15,6 +15,7 @@ import { GUEST_INIT_SCRIPT, TOKEN_FILE } from "./scripts.ts";
 const CONNECT_MS = 120_000;
 /** The machine ends by our hand, not by its workload's. */
 const END = "self";
+const COMPLAINT = /^(?:guest(?:-init)?: |Error: )/;
 
 /** What starting needs. */
 export interface StartInit {
@@ -53,7 +54,7 @@ type Ended = ExitStatus & { readonly said: string | undefined };
 
 async function race(start: StartInit, accepted: Promise<Socket>): Promise<RunningInit | Ended> {
   const child = await startExec(start);
-  const ended = child.exited.then((status) => ({ ...status, said: child.stderrTail().at(-1) }));
+  const ended = child.exited.then((status) => ({ ...status, said: complaintOf(child) }));
   try {
     const first = await Promise.race([accepted, ended]);
     return "exitCode" in first ? first : { socket: first, child };
@@ -61,6 +62,12 @@ async function race(start: StartInit, accepted: Promise<Socket>): Promise<Runnin
     child.kill("SIGKILL");
     throw error;
   }
+}
+
+/** What our own programs or Node complained of; a stack trace ends with words that say nothing. */
+function complaintOf(child: Child): string | undefined {
+  const lines = child.stderrTail();
+  return lines.findLast((line) => COMPLAINT.test(line)) ?? lines.at(-1);
 }
 
 async function startExec({ plan, context, machine, door }: StartInit): Promise<Child> {
@@ -81,7 +88,7 @@ function endedEarly({ image }: GuestPlan, { exitCode, signal, said }: Ended): La
   const words = lastWords(said ?? "");
   const why = words === undefined ? (signal ?? `exit status ${exitCode}`) : `it says "${words}"`;
   const where = image?.kind === "dockerfile" ? `: edit ${image.dockerfile}` : "";
-  const hint = why.includes("Node.js")
+  const hint = why.includes("no Node.js")
     ? `add Node.js 20 or later to the image${where}`
     : "see bot-bottle logs, then run bot-bottle doctor";
   return new LaunchError(
