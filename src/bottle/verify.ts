@@ -25,6 +25,8 @@ const BLOCKED = new Set(["refused", "unreachable"]);
 export interface ProofInput {
   /** Where the doors are, where that is known only now. */
   readonly attachment: AttachmentValues | undefined;
+  /** Settles when the bundle is on the network that it shares with the guest, where it shares one. */
+  readonly whenJoined: Promise<void>;
   /** Told of what is not as strong as a reader of the plan may think. */
   readonly onWarning: (text: string) => void;
 }
@@ -43,7 +45,7 @@ export async function verifyIsolation(
   }
   if (attachment === "internal" && network !== undefined) {
     const { verifyInternal } = await import("./verify-internal.ts");
-    await Promise.all([verifyInternal(network, guest), inspect(guest)]);
+    await Promise.all([verifyInternal(network, guest, input.whenJoined), inspect(guest)]);
     return;
   }
   await Promise.all([expectCutOff(guest), expectLoopbackOnly(guest), inspect(guest)]);
