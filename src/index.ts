@@ -10,7 +10,7 @@ export type {
   Session,
 } from "./backends/contract.ts";
 export { BACKEND_NAMES } from "./backends/contract.ts";
-export { openBackend } from "./backends/registry.ts";
+export { openBackend, strongestBackend } from "./backends/registry.ts";
 export { readHostTree, writeHostTree } from "./backends/shared/archive.ts";
 export {
   ERROR_CODES,

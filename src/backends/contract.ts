@@ -33,6 +33,8 @@ export interface NetworkPlan {
   readonly gateway: string;
   /** Where the bundle is pinned, `.2`. */
   readonly bundleAddress: string;
+  /** Subnets to take in turn where the engine says that this one overlaps another. */
+  readonly alternatives?: readonly string[];
 }
 
 /** What is known of an attachment only once the bundle runs. */
@@ -234,8 +236,10 @@ export interface LaunchContext {
   readonly guestEnv: Readonly<Record<string, string>>;
   /** The guest's descriptors 0-2. */
   readonly stdio: readonly [StdioEntry, StdioEntry, StdioEntry];
-  /** Undefined with `sockets`: the guest needs nothing of the bundle to start. Otherwise the bundle is up already. */
+  /** Where the guest reaches its doors; undefined with `sockets`: the guest needs nothing of the bundle to start. */
   readonly attachment: AttachmentValues | undefined;
+  /** With `internal`: settles when the plan's network stands. Until then the guest may be prepared, not started. */
+  readonly network?: Promise<void>;
   /** Told what a slow step is doing, for people: an image being built, a machine booting. */
   readonly onProgress: (detail: string) => void;
   /** Records resources the moment they exist, before anything can fail. */

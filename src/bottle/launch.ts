@@ -9,29 +9,22 @@ import { CancelledError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { describeTeardown, Scope } from "../base/scope.ts";
 import type { Secrets } from "../base/secret.ts";
-import type { BundleHandle, BundleHost } from "../bundle/contract.ts";
+import type { BundleHost } from "../bundle/contract.ts";
 import type { Exec, StdioEntry } from "../process/exec.ts";
 import { readOwner } from "../process/identity.ts";
 import { openAuditLog } from "../protocol/audit-log.ts";
 import { writePolicy } from "../protocol/policy.ts";
-import type { CertificateAuthority } from "../tls/authority.ts";
 import { Bottle, type BottleParts } from "./bottle.ts";
 import { claimName, hostWriteError, openRunDirectory, type RecordKeeper } from "./claim.ts";
 import { EventHub } from "./events.ts";
 import type { LoginKeeper } from "./keep-login.ts";
-import {
-  guestEnvironment,
-  type OpenedGuest,
-  openAuthority,
-  openBundle,
-  openGuest,
-  openLogins,
-} from "./open-parts.ts";
+import { openBoth } from "./open-both.ts";
+import { guestEnvironment, openLogins } from "./open-parts.ts";
 import type { BottlePlan } from "./plan.ts";
 import { provisionGuest } from "./provision-guest.ts";
 import { closeAudit, closeRecord, removeRunDirectory } from "./settle.ts";
 import type { LaunchStep, StepObserver } from "./steps.ts";
-import { verifyDoors, verifyIsolation } from "./verify.ts";
+import { verifyDoors } from "./verify.ts";
 
 export interface LaunchPorts {
   readonly exec: Exec;
@@ -142,9 +135,8 @@ async function openParts(
     cancel,
   });
   await openLogins(state, bundle, scope);
-  await state.step("isolation");
   await state.step("doors");
-  await Promise.all([verifyIsolation(plan, guest), verifyDoors(plan, guest)]);
+  await verifyDoors(plan, guest, { attachment: bundle.attachment });
   await state.step("provision");
   await provisionGuest(state, guest, workspace);
   return { bundle, guest, keeper, events: state.events };
@@ -190,51 +182,4 @@ function openAudit(state: LaunchState): void {
   } catch (error) {
     throw hostWriteError(error, plan.paths.audit);
   }
-}
-
-interface BothInput {
-  readonly bundleScope: Scope;
-  readonly guestScope: Scope;
-  readonly cancel: AbortController;
-}
-
-/**
- * Opens bundle and guest side by side; when one fails the other is cancelled, and the first error wins. The guest takes longer
- * to come up, so it is started first, and what it does not need is made meanwhile: the authority, the bundle.
- */
-async function openBoth(
-  state: LaunchState,
-  input: BothInput,
-): Promise<OpenedGuest & { readonly bundle: BundleHandle }> {
-  let first: { error: unknown } | undefined;
-  const guard = async <T>(work: Promise<T>): Promise<T> => {
-    try {
-      return await work;
-    } catch (error) {
-      first ??= { error };
-      input.cancel.abort(error);
-      throw error;
-    }
-  };
-  let made: CertificateAuthority | undefined;
-  const makeAuthority = (): CertificateAuthority => (made ??= openAuthority(state));
-  const started = Promise.withResolvers<void>();
-  if (state.plan.attachment !== "sockets") {
-    // The guest is told where the doors are, and joins the bundle's network: both exist only once the bundle runs.
-    const bundle = await openBundle(state, input.bundleScope, makeAuthority);
-    const { attachment } = bundle;
-    return {
-      bundle,
-      ...(await openGuest(state, input.guestScope, { makeAuthority, started, attachment })),
-    };
-  }
-  const parts = { makeAuthority, started, attachment: undefined };
-  const opening = guard(openGuest(state, input.guestScope, parts));
-  const [guest, bundle] = await Promise.allSettled([
-    opening.finally(started.resolve),
-    guard(started.promise.then(() => openBundle(state, input.bundleScope, makeAuthority))),
-  ]);
-  if (first !== undefined) throw first.error;
-  if (bundle.status === "rejected" || guest.status === "rejected") throw cancelled(state.signal);
-  return { bundle: bundle.value, ...guest.value };
 }

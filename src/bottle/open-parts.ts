@@ -6,7 +6,7 @@ import type { AttachmentValues, Guest, GuestResources } from "../backends/contra
 import { HostError, LaunchError, ManifestError, systemCode } from "../base/errors.ts";
 import type { Scope } from "../base/scope.ts";
 import { Secret, type Secrets } from "../base/secret.ts";
-import type { BundleHandle } from "../bundle/contract.ts";
+import type { BundleHandle, BundleStage } from "../bundle/contract.ts";
 import { CA_KEY_SLOT } from "../policy/egress.ts";
 import type { BottleRecord } from "../protocol/record.ts";
 import { GUEST_CA_FILES, mergedCaBundle } from "../provision/ca.ts";
@@ -49,11 +49,16 @@ export function openAuthority(state: LaunchState): CertificateAuthority {
   });
 }
 
+export interface BundleInput {
+  readonly makeAuthority: () => CertificateAuthority;
+  readonly onStage: (stage: BundleStage) => void;
+}
+
 /** Starts the bundle; resolves when every door accepts. */
 export async function openBundle(
   state: LaunchState,
   scope: Scope,
-  makeAuthority: () => CertificateAuthority,
+  { makeAuthority, onStage }: BundleInput,
 ): Promise<BundleHandle> {
   const { plan, options, keeper, events } = state;
   await state.step("bundle");
@@ -76,6 +81,7 @@ export async function openBundle(
         }),
       onProgress: (detail) => events.emit({ kind: "progress", step: "bundle", detail }),
       onCredentialRefused: (slot) => void state.logins.get(slot)?.refused(),
+      onStage,
       onRestart: (reason) => events.emit({ kind: "bundle-restarted", reason }),
     }),
   );
@@ -148,6 +154,8 @@ export interface GuestInput {
   /** Resolved when the guest has been started, or never will be. */
   readonly started: PromiseWithResolvers<void>;
   readonly attachment: AttachmentValues | undefined;
+  /** Settles when the guest's network stands; undefined where it has none, or where it stands already. */
+  readonly network: Promise<void> | undefined;
 }
 
 /**
@@ -157,7 +165,7 @@ export interface GuestInput {
 export async function openGuest(
   state: LaunchState,
   scope: Scope,
-  { makeAuthority, started, attachment }: GuestInput,
+  { makeAuthority, started, attachment, network }: GuestInput,
 ): Promise<OpenedGuest> {
   const { plan } = state;
   await state.step("workspace");
@@ -167,7 +175,9 @@ export async function openGuest(
   await chmod(plan.paths.guestEtc, 0o755);
   await state.step("guest");
   const [guest, etc] = await Promise.allSettled([
-    launchGuest(state, scope, { onStarted: started.resolve, attachment }).finally(started.resolve),
+    launchGuest(state, scope, { onStarted: started.resolve, attachment, network }).finally(
+      started.resolve,
+    ),
     started.promise.then(() => writeEtc(plan, makeAuthority())),
   ]);
   if (guest.status === "rejected") throw guest.reason;
@@ -175,9 +185,8 @@ export async function openGuest(
   return { guest: guest.value, workspace };
 }
 
-interface LaunchGuestInput {
+interface LaunchGuestInput extends Pick<GuestInput, "attachment" | "network"> {
   readonly onStarted: () => void;
-  readonly attachment: AttachmentValues | undefined;
 }
 
 /** Variables that lead to doors whose place is known only now; the plan's lead to guest-init's relays. */
@@ -198,7 +207,7 @@ function attachmentEnv(
 async function launchGuest(
   state: LaunchState,
   scope: Scope,
-  { onStarted, attachment }: LaunchGuestInput,
+  { onStarted, attachment, network }: LaunchGuestInput,
 ): Promise<Guest> {
   const { plan, options, keeper, events } = state;
   const guest = await options.ports.backend.launch(plan.guest, {
@@ -206,6 +215,7 @@ async function launchGuest(
     signal: state.signal,
     guestEnv: { ...state.env, ...attachmentEnv(plan, attachment) },
     attachment,
+    ...(network === undefined ? {} : { network }),
     onProgress: (detail) => events.emit({ kind: "progress", step: "guest", detail }),
     stdio: (await options.stdio) ?? NO_STDIO,
     onResources: async (resources) => {

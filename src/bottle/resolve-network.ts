@@ -1,6 +1,6 @@
 /** Derives a bottle's private network from its slug, so that addresses are known before anything exists. Pure. */
 import { createHash } from "node:crypto";
-import type { NetworkPlan } from "../backends/contract.ts";
+import type { AttachmentKind, NetworkPlan } from "../backends/contract.ts";
 import { LaunchError } from "../base/errors.ts";
 import type { BottleId } from "../base/ids.ts";
 
@@ -9,9 +9,12 @@ const OCTETS = 256;
 /** 192.168.17.0/24 is another tool's usual default. */
 const SKIPPED_OCTET = 17;
 
+/** Further subnets that a plan names: what overlaps although nobody knew is rare. */
+const ALTERNATIVES = 7;
+
 /**
- * The first /24 of 192.168.0.0/16, counted from where the SHA-256 of the slug points, that overlaps no subnet in use.
- * Throws LaunchError `launch.no-subnet` when all are taken.
+ * The first /24 of 192.168.0.0/16, counted from where the SHA-256 of the slug points, that overlaps no subnet in use, and the
+ * ones after it. Throws LaunchError `launch.no-subnet` when all are taken.
  */
 export function resolveNetwork(
   id: BottleId,
@@ -19,24 +22,38 @@ export function resolveNetwork(
   takenSubnets: readonly string[],
 ): NetworkPlan {
   const taken = takenSubnets.flatMap((subnet) => parseSubnet(subnet) ?? []);
-  const first = createHash("sha256").update(id).digest().readUInt16BE(0) % OCTETS;
-  for (let step = 0; step < OCTETS; step += 1) {
-    const octet = (first + step) % OCTETS;
-    const candidate = { address: ((192 << 24) | (168 << 16) | (octet << 8)) >>> 0, bits: 24 };
-    if (octet === SKIPPED_OCTET || taken.some((other) => overlaps(candidate, other))) continue;
-    const prefix = `192.168.${octet}`;
-    return {
-      name,
-      subnet: `${prefix}.0/24`,
-      gateway: `${prefix}.1`,
-      bundleAddress: `${prefix}.2`,
-    };
-  }
+  const start = createHash("sha256").update(id).digest().readUInt16BE(0) % OCTETS;
+  const [first, ...others] = Array.from({ length: OCTETS }, (_, step) => (start + step) % OCTETS)
+    .filter((octet) => octet !== SKIPPED_OCTET)
+    .map((octet) => ({ address: ((192 << 24) | (168 << 16) | (octet << 8)) >>> 0, bits: 24 }))
+    .filter((candidate) => !taken.some((other) => overlaps(candidate, other)))
+    .map(({ address }) => `192.168.${(address >>> 8) & 255}.0/24`);
+  if (first !== undefined)
+    return { name, ...placesIn(first), alternatives: others.slice(0, ALTERNATIVES) };
   throw new LaunchError(
     "launch.no-subnet",
     "no subnet is free: every /24 of 192.168.0.0/16 is in use by a route or a network",
     { hint: "remove networks that nobody uses: docker network prune" },
   );
+}
+
+/** The same network in its next subnet; undefined when there is none left. */
+export function nextNetwork(network: NetworkPlan): NetworkPlan | undefined {
+  const [next, ...alternatives] = network.alternatives ?? [];
+  return next === undefined ? undefined : { ...network, ...placesIn(next), alternatives };
+}
+
+/** Where the doors' names lead in the guest; undefined where guest-init's relays stand for the doors. */
+export function doorAddressOf(
+  attachment: AttachmentKind,
+  network: NetworkPlan | undefined,
+): string | undefined {
+  return attachment === "internal" ? network?.bundleAddress : undefined;
+}
+
+function placesIn(subnet: string): Pick<NetworkPlan, "subnet" | "gateway" | "bundleAddress"> {
+  const prefix = subnet.replace(/0\/24$/, "");
+  return { subnet, gateway: `${prefix}1`, bundleAddress: `${prefix}2` };
 }
 
 interface Subnet {

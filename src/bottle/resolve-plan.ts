@@ -33,7 +33,7 @@ import {
 import { loginSlots, type ProviderCredential, resolveCredential } from "./resolve-credential.ts";
 import { agentEnvironment, environmentSecrets } from "./resolve-env.ts";
 import { resolveGuest } from "./resolve-guest.ts";
-import { resolveNetwork } from "./resolve-network.ts";
+import { doorAddressOf, resolveNetwork } from "./resolve-network.ts";
 import { type ResolvedRoutes, resolveRoutes, TokenSlots } from "./resolve-routes.ts";
 import { refuseUnenforced, resolveNotes, resolveWarnings } from "./unenforced.ts";
 
@@ -208,14 +208,6 @@ function resolveBottleNetwork(
   if (attachment === "sockets") return undefined;
   const name = attachment === "tsi" ? `bot-bottle-bundle-${id}` : `bot-bottle-net-${id}`;
   return resolveNetwork(id, name, facts.survey?.takenSubnets ?? []);
-}
-
-/** Undefined where guest-init's relays stand for the doors. */
-function doorAddressOf(
-  attachment: AttachmentKind,
-  network: NetworkPlan | undefined,
-): string | undefined {
-  return attachment === "internal" ? network?.bundleAddress : undefined;
 }
 
 /** Doors of this version: the proxy. */

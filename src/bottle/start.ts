@@ -15,7 +15,8 @@ import { createExec } from "../process/spawn.ts";
 import type { Bottle } from "./bottle.ts";
 import type { EventHub } from "./events.ts";
 import { readFacts } from "./facts.ts";
-import { type GuestStdio, type LaunchPorts, launch } from "./launch.ts";
+import type { GuestStdio, LaunchPorts } from "./launch.ts";
+import { launchWhereFree } from "./move-network.ts";
 import type { BottlePlan, Facts, StartOptions } from "./plan.ts";
 import { findLeftovers, findOrphanRuns, isBeingRemoved, reap, removeOrphanRun } from "./reap.ts";
 import { requireTrust } from "./require-trust.ts";
@@ -152,7 +153,7 @@ export async function openBottle(plan: BottlePlan, options: OpenOptions): Promis
   const secrets =
     options.secrets ??
     (await resolveSecrets(plan.secrets, { exec, env: options.env, prompt: options.prompt }));
-  const launching = launch(plan, {
+  const launching = launchWhereFree(plan, {
     ports,
     secrets,
     signal: options.signal,

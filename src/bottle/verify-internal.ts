@@ -1,16 +1,20 @@
 /**
  * Proves a guest that shares a network with its bundle: beside its loopback it has that one interface, and on it nothing but
- * the bundle's doors answers. An answer that does not come counts as none, so all probes run at once and are bounded.
+ * the bundle's doors answers. Silence counts only on a link that works, and where we listen ourselves our listener is asked.
  */
-import { createSocket } from "node:dgram";
-import { createServer } from "node:net";
 import { networkInterfaces } from "node:os";
 import type { Guest, NetworkPlan } from "../backends/contract.ts";
 import { Scope } from "../base/scope.ts";
 import { notIsolated } from "./not-isolated.ts";
+import { listenForConnections, listenForDatagrams, type OwnListener } from "./own-listeners.ts";
 
-/** Far longer than anything on the same machine takes to answer. */
-const PROBE_MS = 1_000;
+/**
+ * Time for an answer that must not come. Whoever could give it is this machine or on its link: that takes less than one. A name
+ * that ends in `.invalid` is answered by the nearest resolver of all, and which ones are asked the engine's record says besides.
+ */
+const SILENCE_MS = 250;
+/** Refusals come at once, however busy the machine is. */
+const REFUSAL_MS = 5_000;
 const RESOLVER = "127.0.0.11";
 const SILENT = new Set(["refused", "unreachable", "timeout"]);
 /** Documentation ranges, so that nobody is bothered where isolation fails, and the metadata service. */
@@ -29,26 +33,42 @@ const LAUNCH_AGAIN = "run bot-bottle doctor; the bottle was closed";
 const FILTER_HINT =
   "set net.ipv4.conf.default.rp_filter=1 on the engine's machine, or start with attachment: sockets";
 
-/** Throws LaunchError `launch.not-isolated` when anything but the doors can be reached. */
+/**
+ * Throws LaunchError `launch.not-isolated` when anything but the doors can be reached. `whenJoined` settles when the bundle is on
+ * the network: its doors may still be closed, its other ports refuse already.
+ */
 export async function verifyInternal(
   network: NetworkPlan,
   guest: Pick<Guest, "probe">,
+  whenJoined: Promise<void>,
 ): Promise<void> {
-  await using scope = new Scope();
-  const port = await listenEverywhere(scope);
+  await Promise.all([
+    expectInterfaces(guest),
+    ...IPV6.map((target) => expectNoIpv6(guest, target)),
+    expectNoResolver(guest),
+    whenJoined.then(() => expectAlone(network, guest)),
+  ]);
+}
+
+/** First the bundle's refusals, which show that the link works; then nothing else may answer. */
+async function expectAlone(network: NetworkPlan, guest: Pick<Guest, "probe">): Promise<void> {
   const host = network.bundleAddress;
+  await Promise.all(OTHER_PORTS.map((port) => expectRefused(guest, { host, port })));
+  await using scope = new Scope();
+  const [connections, datagrams] = await Promise.all([
+    listenForConnections(scope),
+    listenForDatagrams(scope),
+  ]);
+  const { port } = connections;
   const silent = [
     ...OUTSIDE,
     ...hostAddresses(network).map((address) => ({ host: address, port })),
-    ...OTHER_PORTS.map((other) => ({ host, port: other })),
   ];
   await Promise.all([
-    expectInterfaces(guest),
     ...silent.map((target) => expectSilent(guest, target)),
-    ...IPV6.map((target) => expectNoIpv6(guest, target)),
-    expectNoResolver(guest),
-    expectUnheard(guest, scope),
+    guest.probe({ type: "broadcast", port: datagrams.port }),
   ]);
+  await Promise.all([expectNobody(connections, network), expectUnheard(datagrams)]);
 }
 
 async function expectInterfaces(guest: Pick<Guest, "probe">): Promise<void> {
@@ -62,13 +82,18 @@ interface Target {
   readonly port: number;
 }
 
+async function expectRefused(guest: Pick<Guest, "probe">, target: Target): Promise<void> {
+  const answer = await guest.probe({ type: "tcp", ...target, timeoutMs: REFUSAL_MS });
+  if (answer !== "refused") throw reached(target, answer);
+}
+
 async function expectSilent(guest: Pick<Guest, "probe">, target: Target): Promise<void> {
-  const answer = await guest.probe({ type: "tcp", ...target, timeoutMs: PROBE_MS });
+  const answer = await guest.probe({ type: "tcp", ...target, timeoutMs: SILENCE_MS });
   if (!SILENT.has(answer)) throw reached(target, answer);
 }
 
 async function expectNoIpv6(guest: Pick<Guest, "probe">, target: Target): Promise<void> {
-  const answer = await guest.probe({ type: "tcp", ...target, timeoutMs: PROBE_MS });
+  const answer = await guest.probe({ type: "tcp", ...target, timeoutMs: REFUSAL_MS });
   if (answer !== "unreachable" && answer !== "refused") throw reached(target, answer);
 }
 
@@ -78,7 +103,7 @@ function reached({ host, port }: Target, answer: string): Error {
 
 /** The engine's own resolver is in every container of such a network; it must not ask anybody for the guest. */
 async function expectNoResolver(guest: Pick<Guest, "probe">): Promise<void> {
-  const answer = await guest.probe({ type: "dns", host: RESOLVER, timeoutMs: PROBE_MS });
+  const answer = await guest.probe({ type: "dns", host: RESOLVER, timeoutMs: SILENCE_MS });
   if (!SILENT.has(answer))
     throw notIsolated(`the engine's resolver at ${RESOLVER} answers for names of the world`);
 }
@@ -94,32 +119,15 @@ function hostAddresses({ gateway }: NetworkPlan): readonly string[] {
 /** A machine with hundreds of networks shows with some of them what holds for all. */
 const MAX_HOST_ADDRESSES = 8;
 
-/** A listener on all addresses of the host that the guest must not find. */
-async function listenEverywhere(scope: Scope): Promise<number> {
-  const server = createServer((socket) => socket.destroy());
-  scope.defer("host probe listener", () => new Promise((resolve) => server.close(resolve)));
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "0.0.0.0", resolve);
-  });
-  const address = server.address();
-  return typeof address === "object" && address !== null ? address.port : 0;
+/** The guest's own word is not all: it may have been given no processor while a connection of its own came to be. */
+async function expectNobody(listener: OwnListener, { subnet }: NetworkPlan): Promise<void> {
+  const prefix = subnet.replace(/0\/24$/, "");
+  const came = (await listener.strangers()).filter((who) => who.startsWith(prefix));
+  if (came.length > 0) throw notIsolated(`the host was reached from ${came[0]}`, LAUNCH_AGAIN);
 }
 
 /** A datagram to everyone is not routed, so only the machine's own filter keeps the host from hearing it. */
-async function expectUnheard(guest: Pick<Guest, "probe">, scope: Scope): Promise<void> {
-  const socket = createSocket("udp4");
-  scope.defer("host datagram listener", () => void socket.close());
-  const heard = new Promise<"heard">((resolve) => socket.once("message", () => resolve("heard")));
-  await new Promise<void>((resolve, reject) => {
-    socket.once("error", reject);
-    socket.bind(0, "0.0.0.0", resolve);
-  });
-  await guest.probe({ type: "broadcast", port: socket.address().port });
-  // A question with an answer that takes its time bounds the wait: nothing is slower on the same machine.
-  const quiet = guest.probe({ type: "tcp", host: "192.0.2.1", port: 9, timeoutMs: QUIET_MS });
-  if ((await Promise.race([heard, quiet])) === "heard")
+async function expectUnheard(listener: OwnListener): Promise<void> {
+  if ((await listener.strangers()).length > 0)
     throw notIsolated("a broadcast of the guest is heard by the host", FILTER_HINT);
 }
-
-const QUIET_MS = 300;

@@ -3,7 +3,7 @@
  * nothing else may. Any doubt ends the launch.
  */
 import { createServer } from "node:net";
-import type { Guest } from "../backends/contract.ts";
+import type { AttachmentValues, Guest } from "../backends/contract.ts";
 import { LaunchError } from "../base/errors.ts";
 import { Scope } from "../base/scope.ts";
 import { notIsolated } from "./not-isolated.ts";
@@ -21,12 +21,31 @@ const OUTSIDE = [
 /** What an isolated guest answers. */
 const BLOCKED = new Set(["refused", "unreachable"]);
 
+/** What a proof is made with beside plan and guest. */
+export interface ProofInput {
+  /** Where the doors are, where that is known only now. */
+  readonly attachment: AttachmentValues | undefined;
+  /** Settles when the bundle is on the network that it shares with the guest, where it shares one. */
+  readonly whenJoined: Promise<void>;
+  /** Told of what is not as strong as a reader of the plan may think. */
+  readonly onWarning: (text: string) => void;
+}
+
 /** Throws LaunchError `launch.not-isolated` when the guest is not cut off. */
-export async function verifyIsolation(plan: BottlePlan, guest: Guest): Promise<void> {
+export async function verifyIsolation(
+  plan: BottlePlan,
+  guest: Guest,
+  input: ProofInput,
+): Promise<void> {
   const { attachment, network } = plan.guest;
+  if (attachment === "tsi") {
+    const { verifyTsi } = await import("./verify-tsi.ts");
+    await Promise.all([verifyTsi({ ...input, guest }), expectLoopbackOnly(guest), inspect(guest)]);
+    return;
+  }
   if (attachment === "internal" && network !== undefined) {
     const { verifyInternal } = await import("./verify-internal.ts");
-    await Promise.all([verifyInternal(network, guest), inspect(guest)]);
+    await Promise.all([verifyInternal(network, guest, input.whenJoined), inspect(guest)]);
     return;
   }
   await Promise.all([expectCutOff(guest), expectLoopbackOnly(guest), inspect(guest)]);
@@ -78,15 +97,20 @@ async function expectBlocked(
 }
 
 /** Throws LaunchError `launch.door` when a door does not answer from inside. */
-export async function verifyDoors(plan: BottlePlan, guest: Guest): Promise<void> {
-  const { attachment, network, doors } = plan.guest;
+export async function verifyDoors(
+  plan: BottlePlan,
+  guest: Guest,
+  { attachment }: Pick<ProofInput, "attachment">,
+): Promise<void> {
+  const { doors, network } = plan.guest;
   // Only there the guest speaks to the bundle itself; otherwise guest-init's relays listen on its loopback.
-  const at =
-    attachment === "internal" && network !== undefined ? { host: network.bundleAddress } : {};
+  const address =
+    plan.attachment === "internal" && network !== undefined ? { host: network.bundleAddress } : {};
   await Promise.all(
     doors.map(async (door) => {
       const { port } = door;
-      const answer = await guest.probe({ type: "door", ...at, port, timeoutMs: DOOR_PROBE_MS });
+      const at = attachment?.endpoints[door.name] ?? { ...address, port };
+      const answer = await guest.probe({ type: "door", ...at, timeoutMs: DOOR_PROBE_MS });
       if (answer === "connected") return;
       throw new LaunchError(
         "launch.door",

@@ -14,6 +14,7 @@ import { openLogFile } from "./log-file.ts";
 import { BOTTLE_LABEL } from "./render-container.ts";
 
 const CONFLICT = 409;
+const REMOVED_MS = 10_000;
 /** Exit codes above this are 128 and a signal's number. */
 const SIGNAL_BASE = 128;
 const SIGNALS: Readonly<Record<number, NodeJS.Signals>> = {
@@ -29,9 +30,9 @@ export interface ContainerStart {
   readonly plan: BundlePlan;
   readonly name: string;
   readonly body: ContainerBody;
-  /** The second network, joined before the start, with the address there. */
-  readonly join: { readonly network: string; readonly address: string } | undefined;
-  readonly context: Pick<BundleContext, "ports" | "signal">;
+  /** Makes the network that leads outside, which is joined while the program comes up; its doors need none. */
+  readonly outside: (() => Promise<{ readonly id: string }>) | undefined;
+  readonly context: Pick<BundleContext, "ports" | "signal" | "onStage">;
 }
 
 /** Creates, attaches and starts. Throws LaunchError; no container is left then. */
@@ -40,11 +41,11 @@ export async function startBundleContainer(start: ContainerStart): Promise<Bundl
   const id = await create(start);
   try {
     context.signal?.throwIfAborted();
-    await join(start, id);
     const stream = await engine.containers.attach(id, { tty: false, stdin: true });
     // Asked before the start: a container that is removed at once cannot be asked any more.
     const exited = watchExit(start, id, stream);
     await engine.containers.start(id);
+    context.onStage?.("joined");
     return carrierOf(start, { id, stream, exited });
   } catch (error) {
     await ignore(engine.containers.remove(id), "the start's error counts", context.ports.log);
@@ -63,6 +64,9 @@ async function create({ engine, name, body, plan }: ContainerStart): Promise<str
     if (found.State.Running || found.Config.Labels[BOTTLE_LABEL] !== plan.id)
       throw nameTaken(name, error);
     await engine.containers.remove(found.Id);
+    // The engine may be removing it already, in its own time.
+    const removed = engine.containers.wait(found.Id, "removed", { timeoutMs: REMOVED_MS });
+    await ignore(removed, "it is gone already");
     return engine.containers.create(name, body);
   }
 }
@@ -72,11 +76,6 @@ function nameTaken(name: string, cause: unknown): LaunchError {
     hint: "run bot-bottle cleanup, or docker rm -f with its name",
     cause,
   });
-}
-
-async function join({ engine, join: to }: ContainerStart, id: string): Promise<void> {
-  if (to === undefined) return;
-  await engine.networks.connect(to.network, id, { IPAMConfig: { IPv4Address: to.address } });
 }
 
 interface Life {
@@ -93,11 +92,13 @@ function watchExit(start: ContainerStart, id: string, stream: EngineStream): Pro
     context.ports.log.debug("bundle's stderr", { error: error.message }),
   );
   stream.stderr.pipe(log);
-  const exited = engine.containers.wait(id, "removed").then(exitStatus, async (error: unknown) => {
-    context.ports.log.debug("the end of the bundle was not heard", { error: messageOf(error) });
-    await ignore(engine.containers.remove(id), "the engine is gone", context.ports.log);
-    return { exitCode: undefined, signal: undefined };
-  });
+  const exited = engine.containers
+    .wait(id, "next-exit")
+    .then(exitStatus, async (error: unknown) => {
+      context.ports.log.debug("the end of the bundle was not heard", { error: messageOf(error) });
+      await ignore(engine.containers.remove(id), "the engine is gone", context.ports.log);
+      return { exitCode: undefined, signal: undefined };
+    });
   void exited.then(() => stream.destroy());
   return exited;
 }
@@ -107,17 +108,25 @@ function exitStatus(code: number): ExitStatus {
   return signal === undefined ? { exitCode: code, signal } : { exitCode: undefined, signal };
 }
 
-function carrierOf({ engine, context }: ContainerStart, life: Life): BundleCarrier {
+async function joinOutside({ engine, outside }: ContainerStart, id: string): Promise<void> {
+  if (outside !== undefined) await engine.networks.connect((await outside()).id, id, {});
+}
+
+function carrierOf(start: ContainerStart, life: Life): BundleCarrier {
+  const { engine, context } = start;
   let pid = 0;
   const { id, stream, exited } = life;
   const asked = engine.containers.inspect(id).then((it) => {
     pid = it?.State.Pid ?? 0;
   });
   void ignore(asked, "a pid is for people", context.ports.log);
+  const placed = joinOutside(start, id);
+  void ignore(placed, "told by whoever waits for it");
   return {
     stdin: stream.stdin,
     stdout: stream.stdout,
     exited,
+    placed,
     get pid() {
       return pid;
     },

@@ -34,6 +34,8 @@ export interface BundleCarrier {
   readonly stdout: Readable;
   /** Settles with the end, never rejects. */
   readonly exited: Promise<ExitStatus>;
+  /** Settles when it has its place in the world, where that takes longer than its start; a carrier without one is not ready. */
+  readonly placed?: Promise<void>;
   /** Pid of the process that holds the daemons; 0 where it is none of this machine's. */
   readonly pid: number;
   /** Ends it at once; resolves when it is gone. */
@@ -50,7 +52,7 @@ export async function openBundleLink(
   const link = new BundleLink(carrier, context);
   try {
     link.send(configure);
-    await withDeadline(link.ready, {
+    await withDeadline(Promise.all([link.ready, carrier.placed]), {
       what: "the bundle's ready frame",
       timeoutMs: READY_DEADLINE_MS,
       signal: context.signal,

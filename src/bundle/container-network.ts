@@ -17,7 +17,7 @@ const RACE_ATTEMPTS = 5;
 const RACE_PAUSE_MS = 50;
 /** Time for a guest that is just ending to leave the network. */
 const LEAVE_MS = 5_000;
-const LEAVE_PAUSE_MS = 100;
+const LEAVE_PAUSE_MS = 20;
 
 type Clock = BundlePorts["clock"];
 

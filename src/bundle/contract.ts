@@ -58,6 +58,9 @@ export interface BundleResources {
   readonly processes: readonly { readonly pid: number; readonly startTime: string }[];
 }
 
+/** `network`: the plan's network stands; `joined`: the bundle's container is on it, its doors may still be closed. */
+export type BundleStage = "network" | "joined";
+
 export interface BundleContext {
   readonly ports: BundlePorts;
   readonly secrets: Secrets;
@@ -71,6 +74,8 @@ export interface BundleContext {
   readonly onRestart: (reason: string) => void;
   /** Told that an upstream refused the value of a slot. */
   readonly onCredentialRefused?: (slot: string) => void;
+  /** With `container`: told how far the first life has come, so that the guest comes up meanwhile. */
+  readonly onStage?: (stage: BundleStage) => void;
 }
 
 /** A running bundle. Disposing stops it within its grace. */

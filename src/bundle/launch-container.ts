@@ -62,24 +62,24 @@ async function launchOn(
 ): Promise<BundleHandle> {
   const { network } = plan;
   if (network === undefined) throw new BugError("a bundle in a container needs a network");
-  const facts = await lookAround(engine, plan, context);
   await context.onResources({ processes: [], objects: objectsOf(plan, network) });
-  const networks = await openNetworks(engine, plan, { network, context });
-  const [own] = networks.ensured;
-  const published =
-    plan.publish === "none"
-      ? undefined
-      : new PublishedDoors({ engine, plan, network, facts, context });
-  const startJoined = (): Promise<BundleCarrier> =>
-    startBundleContainer({
-      engine,
-      plan,
-      name: bundleNames(plan.id).container,
-      body: renderContainer(plan, network, facts),
-      join: { network: own.id, address: network.bundleAddress },
-      context,
-    });
+  const networks = openNetworks(engine, plan, { network, context });
   try {
+    const [facts] = await Promise.all([lookAround(engine, plan, context), networks.own]);
+    const published =
+      plan.publish === "none"
+        ? undefined
+        : new PublishedDoors({ engine, plan, network, facts, context });
+    const { outside } = networks;
+    const startJoined = (): Promise<BundleCarrier> =>
+      startBundleContainer({
+        engine,
+        plan,
+        name: bundleNames(plan.id).container,
+        body: renderContainer(plan, network, facts),
+        outside,
+        context,
+      });
     return await superviseBundle({
       plan,
       context,
@@ -131,43 +131,51 @@ function objectsOf(plan: BundlePlan, network: NetworkPlan): Record<string, reado
 }
 
 interface OpenNetworks {
-  /** The bottle's own first. */
-  readonly ensured: readonly [EnsuredNetwork, ...EnsuredNetwork[]];
+  /** The bottle's own. */
+  readonly own: Promise<EnsuredNetwork>;
+  /** Makes the one that leads outside, when the bundle wants to join it: guest and bundle start the sooner. */
+  readonly outside: (() => Promise<EnsuredNetwork>) | undefined;
   remove(): Promise<void>;
   /** Removes what this launch made and leaves what was there. */
   removeNew(): Promise<void>;
 }
 
-async function openNetworks(
+/** Begins to make the networks. */
+function openNetworks(
   engine: Engine,
   plan: BundlePlan,
   { network, context }: { readonly network: NetworkPlan; readonly context: BundleContext },
-): Promise<OpenNetworks> {
-  const { clock } = context.ports;
-  const bodies: readonly NetworkBody[] =
-    plan.publish === "none" ? [renderEgressNetwork(plan.id)] : [];
+): OpenNetworks {
+  const { clock, log } = context.ports;
   const made = new Set<string>();
   const ensure = async (body: NetworkBody): Promise<EnsuredNetwork> => {
     const ensured = await ensureNetwork(engine, body, clock);
     if (ensured.isNew) made.add(body.Name);
     return ensured;
   };
-  const own = renderBottleNetwork(plan, network);
-  const removeAll = async (names: Iterable<string>): Promise<void> => {
-    await Promise.all([...names].map((name) => removeNetwork(engine, name, context.ports)));
+  const body = renderBottleNetwork(plan, network);
+  const own = ensure(body).then((ensured) => {
+    if (body.Internal === true) guardBridge(ensured.id, log);
+    context.onStage?.("network");
+    return ensured;
+  });
+  const outer = plan.publish === "none" ? renderEgressNetwork(plan.id) : undefined;
+  const making: Promise<EnsuredNetwork>[] = [own];
+  const makeOuter = (name: NetworkBody): Promise<EnsuredNetwork> => {
+    const work = ensure(name);
+    making.push(work);
+    return work;
   };
-  const results = await Promise.allSettled([ensure(own), ...bodies.map(ensure)]);
-  const failed = results.find((it) => it.status === "rejected");
-  const [first, ...rest] = results.flatMap((it) => (it.status === "fulfilled" ? [it.value] : []));
-  if (failed !== undefined || first === undefined) {
-    await ignore(removeAll(made), "the launch's error counts", context.ports.log);
-    throw failed?.reason;
-  }
-  if (own.Internal === true) guardBridge(first.id, context.ports.log);
+  const removeAll = async (names: () => Iterable<string>): Promise<void> => {
+    await Promise.allSettled(making);
+    await Promise.all([...names()].map((name) => removeNetwork(engine, name, context.ports)));
+  };
+  const all = [body, ...(outer === undefined ? [] : [outer])].map(({ Name }) => Name);
   return {
-    ensured: [first, ...rest],
-    remove: () => removeAll([own.Name, ...bodies.map((it) => it.Name)]),
-    removeNew: () => removeAll(made),
+    own,
+    outside: outer === undefined ? undefined : () => makeOuter(outer),
+    remove: () => removeAll(() => all),
+    removeNew: () => removeAll(() => made),
   };
 }
 

@@ -74,7 +74,7 @@ export class PublishedDoors {
   #startOn(name: string, publishOn: PublishedOn): Promise<BundleCarrier> {
     const { engine, plan, network, facts, context } = this.#publishing;
     const body = renderContainer(plan, network, { ...facts, publishOn });
-    return startBundleContainer({ engine, plan, name, body, join: undefined, context });
+    return startBundleContainer({ engine, plan, name, body, outside: undefined, context });
   }
 }
 

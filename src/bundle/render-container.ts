@@ -69,14 +69,13 @@ export function portOf(daemon: DaemonPlan): number {
 /** Between the bundle's own daemons only. */
 const PIPELOCK_PORT = 8888;
 
-/** The container, on the network that leads outside; it joins the bottle's own before it starts. */
+/** The container, on the bottle's own network; it joins the one that leads outside once it has started. */
 export function renderContainer(
   plan: BundlePlan,
   network: NetworkPlan,
   facts: ContainerFacts,
 ): ContainerBody {
   const isPublished = facts.publishOn !== undefined;
-  const first = isPublished ? network.name : bundleNames(plan.id).egress;
   const pinned = { IPAMConfig: { IPv4Address: network.bundleAddress } };
   return {
     Image: facts.image,
@@ -93,11 +92,11 @@ export function renderContainer(
     ...(isPublished ? { ExposedPorts: exposed(plan) } : {}),
     HostConfig: {
       ...confinement,
-      NetworkMode: first,
+      NetworkMode: network.name,
       Mounts: mountsOf(plan, facts),
       PortBindings: facts.publishOn === undefined ? {} : bindings(plan, facts.publishOn),
     },
-    NetworkingConfig: { EndpointsConfig: { [first]: isPublished ? pinned : {} } },
+    NetworkingConfig: { EndpointsConfig: { [network.name]: pinned } },
   };
 }
 
@@ -174,8 +173,16 @@ export function renderBottleNetwork(plan: BundlePlan, network: NetworkPlan): Net
     EnableIPv6: false,
     Labels: labelsOf(plan.id, "network"),
     Options: isInternal ? { "com.docker.network.bridge.inhibit_ipv4": "true" } : {},
-    IPAM: { Driver: "default", Config: [{ Subnet: network.subnet, Gateway: network.gateway }] },
+    IPAM: {
+      Driver: "default",
+      Config: [{ Subnet: network.subnet, IPRange: upperHalf(network), Gateway: network.gateway }],
+    },
   };
+}
+
+/** Whoever comes without an address gets one from there: a guest that is quicker must not take the bundle's. */
+function upperHalf({ subnet }: NetworkPlan): string {
+  return subnet.replace(/0\/24$/, "128/25");
 }
 
 /** The network that leads the bundle outside; it is alone on it. */

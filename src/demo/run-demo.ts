@@ -4,10 +4,13 @@ import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Session } from "../backends/contract.ts";
-import { BugError } from "../base/errors.ts";
+import { systemClock } from "../base/clock.ts";
+import { BugError, HostError } from "../base/errors.ts";
 import { LineSplitter } from "../base/lines.ts";
+import { ignore } from "../base/log.ts";
 import { Scope } from "../base/scope.ts";
 import {
+  type BackendName,
   type Bottle,
   type BottleEvent,
   type BottlePlan,
@@ -15,6 +18,8 @@ import {
   openBottle,
   planStart,
   resolveSecrets,
+  silentLogger,
+  strongestBackend,
 } from "../index.ts";
 import { helperEnv } from "../process/env.ts";
 import type { Exec, ExitStatus } from "../process/exec.ts";
@@ -23,6 +28,8 @@ import { type DemoAgent, type DemoWorld, openWorld } from "./world.ts";
 
 export interface DemoOptions {
   readonly agent: DemoAgent;
+  /** Undefined: the best one of this machine. */
+  readonly backend: BackendName | undefined;
   readonly exec: Exec;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
@@ -52,11 +59,8 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const { exec, env, say } = options;
   const searchPath = env["PATH"] ?? "";
   const examples = findExamples();
-  const program = await installAgent(options.agent, {
-    exec,
-    env,
-    say: (text) => say("host", text),
-  });
+  const backend = options.backend ?? (await bestBackend(options));
+  const program = await bringAgent(backend, options);
   const world = await openWorld(scope, {
     exec,
     searchPath,
@@ -65,7 +69,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     withoutInjection: options.withoutInjection,
   });
   const guestEnv = { ...env, ...world.secrets, ...program };
-  const plan = await planDemo(world, options.agent, guestEnv);
+  const plan = await planDemo(world, options.agent, { backend, env: guestEnv });
   const events = new EventHub();
   const telling = tellDecisions(events, plan.backend, say);
   say(
@@ -79,16 +83,31 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   );
   const output: string[] = [];
   const session = await bottle.execAgent({ stdio: "pipe" });
-  const exit = await followAgent(session, (line) => {
+  const following = followAgent(session, (line) => {
     output.push(line);
     say("agent", line);
   });
+  const exit = await untilAborted(following, options.signal);
   const diff = await diffWorkspace(bottle, world, options);
   const leaks = await findToken(world);
   await bottle.close("the demo is over");
   await telling;
   const claims = judge({ exit, output, world, diff, leaks, options });
   return { exit, claims, model: countModel(world) };
+}
+
+function bestBackend({ exec, env }: DemoOptions): Promise<BackendName | undefined> {
+  const searchPath = env["PATH"] ?? "";
+  return strongestBackend({ exec, env, searchPath, clock: systemClock, log: silentLogger });
+}
+
+/** An image brings its agent along; elsewhere it is installed on the host. */
+async function bringAgent(
+  backend: BackendName | undefined,
+  { agent, exec, env, say }: DemoOptions,
+): Promise<Readonly<Record<string, string>>> {
+  if (backend !== undefined && backend !== "bubblewrap") return {};
+  return installAgent(agent, { exec, env, say: (text) => say("host", text) });
 }
 
 function countModel({ model }: DemoWorld): DemoResult["model"] {
@@ -101,7 +120,7 @@ function countModel({ model }: DemoWorld): DemoResult["model"] {
 async function planDemo(
   world: DemoWorld,
   agent: DemoAgent,
-  env: DemoOptions["env"],
+  { backend, env }: Pick<DemoOptions, "backend" | "env">,
 ): Promise<BottlePlan> {
   const { plan } = await planStart({
     home: world.home,
@@ -112,7 +131,7 @@ async function planDemo(
     bottles: [],
     hasTerminal: false,
     options: {
-      backend: undefined,
+      backend,
       copyCwd: true,
       label: undefined,
       color: undefined,
@@ -123,12 +142,17 @@ async function planDemo(
       keep: true,
     },
   });
-  return plan;
+  if (plan.bundle.host === "process") return plan;
+  throw new HostError(
+    "host.backend-unavailable",
+    `the demo cannot run with attachment ${plan.attachment}: its servers listen on this machine's loopback, which a bundle in a container does not reach`,
+    { hint: "start a bottle of your own: bot-bottle init" },
+  );
 }
 
 /** Drives a real agent through the same story: the stand-in for its model asks for one shell command. */
 const AGENT_PROMPT =
-  "Fix the greeting.\nRUN: /opt/bot-bottle/bin/node /demo/agent.mjs\nSAY: the greeting is fixed";
+  "Fix the greeting.\nRUN: PATH=/opt/bot-bottle/bin:$PATH node /demo/agent.mjs\nSAY: the greeting is fixed";
 
 function findExamples(): string {
   const here = dirname(fileURLToPath(import.meta.url));
@@ -150,6 +174,20 @@ async function followAgent(session: Session, onLine: (line: string) => void): Pr
   return session.exited;
 }
 
+/** An interrupted demo does not wait for its agent. */
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    signal.throwIfAborted();
+    void ignore(work, "told below, unless the demo is interrupted");
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
 async function tellDecisions(
   events: EventHub,
   backend: string,
@@ -161,8 +199,15 @@ async function tellDecisions(
 function tell(event: BottleEvent, backend: string, say: DemoOptions["say"]): void {
   if (event.kind === "step" && event.step === "running")
     say("bottle", `isolation proven on ${backend}, doors answered: the agent may start`);
-  if (event.kind !== "decision" || event.event.verdict === undefined) return;
-  const { verdict, method = "", host = "", path = "", rule = "", reason = "" } = event.event;
+  if (event.kind === "progress" && event.step === "guest") say("host", event.detail);
+  if (event.kind === "decision") tellDecision(event.event, say);
+}
+
+type Decision = Extract<BottleEvent, { readonly kind: "decision" }>["event"];
+
+function tellDecision(decision: Decision, say: DemoOptions["say"]): void {
+  const { verdict, method = "", host = "", path = "", rule = "", reason = "" } = decision;
+  if (verdict === undefined) return;
   say(
     "bottle",
     `${verdict.toUpperCase()} ${method} ${host}${path} (${reason === "" || reason === "allowed" ? rule : reason})`,

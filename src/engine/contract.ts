@@ -146,7 +146,12 @@ export interface NetworkBody {
   readonly Options?: Readonly<Record<string, string>>;
   readonly IPAM?: {
     readonly Driver?: string;
-    readonly Config: readonly { readonly Subnet: string; readonly Gateway?: string }[];
+    readonly Config: readonly {
+      readonly Subnet: string;
+      /** From which addresses are given out; the whole subnet where it is missing. */
+      readonly IPRange?: string;
+      readonly Gateway?: string;
+    }[];
   };
 }
 

@@ -5,7 +5,8 @@ import type { CallOptions, Engine, EngineEndpoint } from "./contract.ts";
 import { resolveEndpoint } from "./endpoint.ts";
 import { openImages } from "./images.ts";
 import { openNetworks } from "./networks.ts";
-import { infoSchema, versionSchema } from "./schemas.ts";
+import { Recent } from "./recent.ts";
+import { type EngineInfo, infoSchema, versionSchema } from "./schemas.ts";
 import { Transport } from "./transport.ts";
 
 /** Engine 20.10; older ones lack what confines a container. */
@@ -14,6 +15,8 @@ const MIN_API = "1.41";
 const MAX_API = "1.47";
 /** Time for an engine to say that it is there. */
 const PING_MS = 10_000;
+const versions = new Recent<string>();
+const infos = new Recent<EngineInfo>();
 const VERSION = /^(\d{1,3})\.(\d{1,3})$/;
 
 /**
@@ -34,7 +37,7 @@ export async function openEngineAt(
 ): Promise<Engine> {
   const transport = await Transport.create(endpoint);
   try {
-    const apiVersion = await negotiate(transport, options);
+    const apiVersion = await versions.get(endpoint, () => negotiate(transport, options));
     transport.prefix = `/v${apiVersion}`;
     return engineOn(transport, apiVersion);
   } catch (error) {
@@ -52,11 +55,12 @@ function engineOn(transport: Transport, apiVersion: string): Engine {
         { ...options, what: "asking for the engine's version", method: "GET", path: "/version" },
         versionSchema,
       ),
-    info: (options) =>
-      transport.json(
-        { ...options, what: "asking the engine about itself", method: "GET", path: "/info" },
-        infoSchema,
-      ),
+    info: (options) => {
+      const call = { ...options, what: "asking the engine about itself", path: "/info" };
+      return infos.get(transport.endpoint, () =>
+        transport.json({ ...call, method: "GET" }, infoSchema),
+      );
+    },
     containers: openContainers(transport),
     execs: openExecs(transport),
     networks: openNetworks(transport),

@@ -111,6 +111,7 @@ export const containerSchema = z.object({
     PublishAllPorts: orFalse,
     CapAdd: orEmptyList(text),
     CapDrop: orEmptyList(text),
+    Dns: orEmptyList(text),
     SecurityOpt: orEmptyList(text),
     Devices: orEmptyList(z.unknown()),
     DeviceRequests: orEmptyList(z.unknown()),

@@ -18,6 +18,8 @@ export interface ResolvedImage {
   readonly id: string;
   /** Its name, for people. */
   readonly reference: string;
+  /** `NAME=value` that it gives to every program. */
+  readonly env: readonly string[];
 }
 
 /** What the operator says about all builds. */

@@ -7,6 +7,7 @@ import { LaunchError, messageOf } from "../base/errors.ts";
 import type { HostPath } from "../base/ids.ts";
 import { ignore } from "../base/log.ts";
 import type { Engine } from "../engine/contract.ts";
+import type { ImageInspect } from "../engine/schemas.ts";
 import { openContext, readContext } from "./context.ts";
 import type { BuildPlan, ContextEntry, ImagePorts, ResolvedImage } from "./contract.ts";
 import { imageKey } from "./image-key.ts";
@@ -57,7 +58,7 @@ async function findImage(
   { engine, signal }: ImagePorts,
 ): Promise<ResolvedImage> {
   const found = await engine.images.inspect(reference, { signal });
-  if (found !== undefined) return { id: found.Id, reference };
+  if (found !== undefined) return { id: found.Id, reference, env: found.Config.Env };
   throw new LaunchError(
     "launch.image",
     `image "${reference}" was not found on the container engine; one that exists is expected`,
@@ -70,18 +71,33 @@ export async function ensureBuilt(build: BuildPlan, ports: ImagePorts): Promise<
   const { engine, signal } = ports;
   const entries = await readContext(build, signal);
   const labels = { [KEY_LABEL]: imageKey(build, entries), [FAMILY_LABEL]: build.family };
-  const [found] = await engine.images.list(labels, { signal });
+  const found = await findBuilt(build, labels, ports);
   const reference = build.tags[0] ?? "";
   if (found !== undefined) {
     const missing = build.tags.filter((tag) => !found.RepoTags.includes(tag));
     for (const tag of missing) await nameImage(engine, found.Id, tag);
-    return { id: found.Id, reference };
+    return { id: found.Id, reference, env: found.Config.Env };
   }
   const id = await runBuild({ build, entries, labels }, ports);
+  const env = (await engine.images.inspect(id, { signal }))?.Config.Env ?? [];
   const later = "older builds are removed at the next build";
   await ignore(removeOlder(engine, build.family, KEPT_BUILDS - 1), later);
   await ignore(removeOlder(engine, STAGE_FAMILY, KEPT_STAGES), later);
-  return { id, reference };
+  return { id, reference, env };
+}
+
+/** By its lasting name first: a list makes the engine look at every image that it has. A name may stand for another build. */
+async function findBuilt(
+  build: BuildPlan,
+  labels: Readonly<Record<string, string>>,
+  { engine, signal }: ImagePorts,
+): Promise<ImageInspect | undefined> {
+  const named = await engine.images.inspect(build.tags.at(-1) ?? "", { signal });
+  const has = (image: ImageInspect): boolean =>
+    Object.entries(labels).every(([name, value]) => image.Config.Labels[name] === value);
+  if (named !== undefined && has(named)) return named;
+  const [listed] = await engine.images.list(labels, { signal });
+  return listed === undefined ? undefined : engine.images.inspect(listed.Id, { signal });
 }
 
 async function nameImage(engine: Engine, id: string, reference: string): Promise<void> {

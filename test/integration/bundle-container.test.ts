@@ -183,7 +183,7 @@ describe("a bundle in a container", requires("docker"), () => {
       .filter((address) => !address.startsWith("0B00007F:"));
     const hex = Number(owner.octet).toString(16).toUpperCase().padStart(2, "0");
     expect(listening).toEqual([`02${hex}A8C0:238B`]);
-    const curl = ["curl", "-s", "-m", "3", "--interface", "eth0", "-x"];
+    const curl = ["curl", "-s", "-m", "3", "--interface", "eth1", "-x"];
     const proxy = `http://${owner.address}:9099`;
     expect(() => docker("exec", owner.container, ...curl, proxy, "http://evil.test/")).toThrow();
   });

@@ -21,11 +21,14 @@ const verify = (answers: Answers = () => undefined): Promise<void> => {
           interfaces: "eth0,lo",
           dns: "timeout",
           broadcast: "sent",
-          tcp: "unreachable",
+          tcp:
+            target.type === "tcp" && target.host === network.bundleAddress
+              ? "refused"
+              : "unreachable",
           door: "refused",
         }[target.type],
     );
-  return verifyInternal(network, { probe });
+  return verifyInternal(network, { probe }, Promise.resolve());
 };
 
 const isTo = (target: ProbeTarget, host: string): boolean =>
@@ -51,6 +54,11 @@ describe("a guest that shares a network with its bundle", () => {
       "another port of the bundle",
       (it) => (it.type === "tcp" && it.port === 8888 ? "connected" : undefined),
       /40\.2:8888/,
+    ],
+    [
+      "a bundle that is not there, so that silence means nothing",
+      (it) => (isTo(it, "192.168.40.2") ? "timeout" : undefined),
+      /40\.2:/,
     ],
     ["the world", (it) => (isTo(it, "192.0.2.1") ? "connected" : undefined), /192\.0\.2\.1/],
     [

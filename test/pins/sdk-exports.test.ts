@@ -68,6 +68,7 @@ it("the SDK exports these values and no others", () => {
       "resolveSecrets",
       "saveConfirmation",
       "silentLogger",
+      "strongestBackend",
       "writeHostTree",
     ]
   `);

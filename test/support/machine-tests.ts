@@ -1,8 +1,8 @@
 // Tests in the emulated host: each on a fresh copy of it, within a hard deadline, and once more (told in the summary) where
 // the host itself failed. A test that fails is never tried again.
-import { appendFileSync, existsSync, readFileSync } from "node:fs";
+import { appendFileSync, copyFileSync, existsSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import { describe, it } from "vitest";
 import { builtins } from "../../scripts/build/builtins.ts";
 import type { Counts } from "../../scripts/test-reporter.ts";
@@ -90,7 +90,7 @@ export async function declareSuite(
 
 async function runSuite(host: MachineHost, options: SuiteOptions): Promise<readonly CaseResult[]> {
   const { entry, part = [1, 1], testTimeoutMs, deadlineMs } = options;
-  await bundleSuite(entry, join(host.share, "suite.mjs"));
+  await bundleSuite(entry, join(host.share, "suite"));
   await install(host);
   const results = join(host.share, "results.jsonl");
   const ended = await host.exec(["node", `${INSTALLED}/dist/suite.mjs`], {
@@ -123,37 +123,54 @@ export async function install(host: MachineHost): Promise<void> {
   const script = [
     `mkdir -p ${INSTALLED} && cd ${checkout}`,
     `tar -c --exclude=dist/types --exclude=node_modules ${parts.join(" ")} | tar -x -C ${INSTALLED}`,
-    `if [ -e ${io}/suite.mjs ]; then cp ${io}/suite.mjs ${INSTALLED}/dist/; fi`,
+    `if [ -e ${io}/suite ]; then cp -r ${io}/suite/. ${INSTALLED}/; fi`,
   ].join("\n");
   const { status, stderr } = await host.exec(["sh", "-ec", script]);
   if (status !== 0) throw new Error(`the package could not be put into the host: ${stderr}`);
 }
 
-/** One file with the suite, our sources and vitest's `expect`; its runner is our own. */
-async function bundleSuite(entry: string, outfile: string): Promise<void> {
-  const runner = join(REPOSITORY, "test/hosts/inside/vitest.ts");
+/** The suite as one file with our sources and vitest's `expect`, beside it the programs that suites start. */
+async function bundleSuite(entry: string, target: string): Promise<void> {
   await build({
-    entryPoints: [join(REPOSITORY, "test/machines/inside", entry)],
-    outfile,
+    entryPoints: {
+      "dist/suite": join(REPOSITORY, "test/machines/inside", entry),
+      "fixtures/programs/attack-owner": join(PROGRAMS, "attack-owner.ts"),
+    },
+    outdir: target,
     bundle: true,
     platform: "node",
     format: "esm",
     target: "node24",
     minifyWhitespace: true,
+    outExtension: { ".js": ".mjs" },
     logLevel: "warning",
-    banner: {
-      js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url); const __builtin=globalThis.process.getBuiltinModule;',
-    },
-    plugins: [
-      builtins,
-      {
-        name: "runner",
-        setup: (it) => {
-          it.onResolve({ filter: /^vitest$/ }, ({ importer }) =>
-            importer === runner ? undefined : { path: runner },
-          );
-        },
-      },
-    ],
+    banner: { js: BANNER },
+    plugins: [builtins, ownRunner],
   });
+  // Suites look for it by the name of its source.
+  const programs = join(target, "fixtures/programs");
+  renameSync(join(programs, "attack-owner.mjs"), join(programs, "attack-owner.ts"));
+  copyFileSync(join(PROGRAMS, "attack-driver.mjs"), join(programs, "attack-driver.mjs"));
 }
+
+const PROGRAMS = join(REPOSITORY, "test/fixtures/programs");
+const BANNER = [
+  'import { createRequire } from "node:module";',
+  "const require = createRequire(import.meta.url);",
+  "const __builtin = globalThis.process.getBuiltinModule;",
+].join("\n");
+const RUNNER = join(REPOSITORY, "test/hosts/inside/vitest.ts");
+
+/** Gives every module our runner, and the runner alone the real vitest; nothing is built inside of the host. */
+const ownRunner: Plugin = {
+  name: "own-runner",
+  setup: (it) => {
+    it.onResolve({ filter: /^vitest$/ }, ({ importer }) =>
+      importer === RUNNER ? undefined : { path: RUNNER },
+    );
+    it.onResolve({ filter: /^esbuild$/ }, () => ({ path: "esbuild", namespace: "absent" }));
+    it.onLoad({ filter: /.*/, namespace: "absent" }, () => ({
+      contents: "export const build = undefined;",
+    }));
+  },
+};

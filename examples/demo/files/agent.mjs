@@ -1,5 +1,5 @@
 // The demo's agent: does what a coding agent does, and what a compromised one would try. Needs nothing but Node.
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 
 const API = "https://api.demo.test";
 const say = (text) => process.stdout.write(`${text}\n`);
@@ -40,12 +40,24 @@ async function findToken(pattern) {
       await look(`/proc/${pid}/${file}`, () => readFile(`/proc/${pid}/${file}`, "latin1"));
   }
   for (const root of [process.env.HOME, "/etc", "/run", "/tmp"]) {
-    for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
-      const file = `${entry.parentPath}/${entry.name}`;
-      if (entry.isFile()) await look(file, () => readFile(file, "latin1"));
-    }
+    for await (const file of filesBelow(root)) await look(file, () => readText(file));
   }
   return places;
+}
+
+/** A program of a hundred megabytes, such as Node's own, holds no token. */
+async function readText(file) {
+  return (await stat(file)).size < 16 * 1024 * 1024 ? readFile(file, "latin1") : "";
+}
+
+async function* filesBelow(directory) {
+  // An image has directories that its user may not list.
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
+  for (const entry of entries) {
+    const path = `${directory}/${entry.name}`;
+    if (entry.isDirectory()) yield* filesBelow(path);
+    else if (entry.isFile()) yield path;
+  }
 }
 
 say("1. call the allowed API; all I hold is a placeholder");

@@ -3,7 +3,7 @@ import { isatty } from "node:tty";
 import { ignore } from "../../base/log.ts";
 import type { ContainerBody, Engine } from "../../engine/contract.ts";
 import type { ExitStatus } from "../../process/exec.ts";
-import { killIfSame, type ProcessIdentity } from "../../process/identity.ts";
+import { isAlive, killIfSame, type ProcessIdentity } from "../../process/identity.ts";
 import { settlesWithin } from "../../process/terminate.ts";
 import type {
   Guest,
@@ -26,6 +26,10 @@ const SHUTDOWN_MS = 5_000;
 const TERMINAL_GRACE_MS = 2_000;
 /** Time for a killed container to be gone; the engine removes it after that by itself. */
 const GONE_MS = 10_000;
+
+/** Time for a process that we killed ourselves to be gone; a paused container's does not go. */
+const OWN_KILL_MS = 1_000;
+const OWN_KILL_STEP_MS = 2;
 
 /** What a guest is made of. */
 export interface GuestParts {
@@ -153,17 +157,28 @@ export class DockerGuest implements Guest {
     if (this.#disposing === undefined) void this.#kill();
   }
 
+  /** Resolves when it is dead, or when the engine has been told. */
   async #kill(): Promise<void> {
     const { engine, container, first, context } = this.#parts;
-    // Where we may, without the engine: it takes its time.
-    if (first !== undefined) killIfSame(first, "SIGKILL");
+    // Where we may, without the engine: it takes its time. With the first process the kernel ends all others of the container.
+    if (first !== undefined && killIfSame(first, "SIGKILL") && (await this.#isDead(first))) return;
     const killed = engine.containers.kill(container, "SIGKILL");
     await ignore(killed, "it may have ended by itself", context.ports.log);
   }
 
+  async #isDead(first: ProcessIdentity): Promise<boolean> {
+    const { clock } = this.#parts.context.ports;
+    const giveUpAt = clock.monotonic() + OWN_KILL_MS;
+    while (isAlive(first)) {
+      if (clock.monotonic() >= giveUpAt) return false;
+      await clock.sleep(OWN_KILL_STEP_MS);
+    }
+    return true;
+  }
+
   /** Asks guest-init first, so that sessions can end by themselves; then kills. The engine removes what is left in its own time. */
   async #end(): Promise<void> {
-    const { link, engine, container, context, ended } = this.#parts;
+    const { link, engine, container, context, ended, first } = this.#parts;
     const { clock, log } = context.ports;
     if (this.#running > 0) {
       await this.#endTerminals();
@@ -171,7 +186,9 @@ export class DockerGuest implements Guest {
     }
     await this.#kill();
     link.destroy();
-    if (!(await settlesWithin(ended, GONE_MS, clock))) await engine.containers.remove(container);
+    const isGone = first !== undefined && !isAlive(first);
+    if (!isGone && !(await settlesWithin(ended, GONE_MS, clock)))
+      await engine.containers.remove(container);
     engine[Symbol.dispose]();
   }
 }

@@ -21,6 +21,7 @@ export function inspectRecord(record: ContainerInspect, body: ContainerBody): re
     ["running", record.State.Running, true],
     ["its network", host.NetworkMode, wanted.NetworkMode],
     ["networks it is on", networksOf(record), wanted.NetworkMode],
+    ["its name servers", host.Dns.join(), wanted.Dns?.join() ?? ""],
     ["privileged", host.Privileged, false],
     ["a read-only root", host.ReadonlyRootfs, true],
     ["added capabilities", host.CapAdd.join(), ""],

@@ -17,13 +17,15 @@ import { mergeEnv } from "./guest-env.ts";
 import { findImageNode } from "./image-node.ts";
 import { chooseLimits, OWN_TASKS } from "./limits.ts";
 import { prepareMountPoints } from "./mount-points.ts";
-import { guestContainer } from "./names.ts";
+import { guestContainer, isGuest } from "./names.ts";
 import { CONTAINER_KIND, removeOurs } from "./reap.ts";
 import { renderContainer } from "./render.ts";
 import { chooseRuntime, GVISOR } from "./runtime.ts";
 import { type RunningContainer, startContainer } from "./start-container.ts";
 
 const NAME_TAKEN = 409;
+/** Time for a guest of the same name that was killed a moment ago. */
+const LEAVING_MS = 2_000;
 
 /** Creates and starts the guest. Throws HostError or LaunchError; nothing is left behind then. */
 export async function launchDocker(plan: GuestPlan, context: LaunchContext): Promise<Guest> {
@@ -43,6 +45,8 @@ export async function launchDocker(plan: GuestPlan, context: LaunchContext): Pro
   scope.defer("container", () =>
     ignore(engine.containers.remove(container), "it removes itself when it ends"),
   );
+  // A container may name a network that is only being made; it cannot be started before.
+  await context.network;
   const running = await startContainer(engine, { container, plan, context, env: prepared.env });
   scope.defer("connection", () => running.link.destroy());
   if (running.first !== undefined) {
@@ -73,20 +77,20 @@ async function prepare(engine: Engine, plan: GuestPlan, context: LaunchContext):
     engine.info({ signal }),
   ]);
   chooseLimits(plan.limits, info);
-  const [node, runtime, config] = await Promise.all([
-    findImageNode(engine, { image: image.id, ...image, nodePath, cacheDir, signal }),
+  const { id, reference } = image;
+  const [node, runtime] = await Promise.all([
+    findImageNode(engine, { image: id, reference, nodePath, cacheDir, signal }),
     chooseRuntime({ engine, info, asked: plan.runtime, attachment, cacheDir, signal }),
-    engine.images.inspect(image.id, { signal }),
   ]);
   prepareMountPoints(plan, uid, gid);
   const etcFiles = prepareEtcFiles(plan, uid, gid);
-  const facts = { image: image.id, node, runtime, uid, gid, etcFiles, ownTasks: OWN_TASKS };
+  const facts = { image: id, node, runtime, uid, gid, etcFiles, ownTasks: OWN_TASKS };
   return {
     body: renderContainer(plan, facts),
     info,
     runtime: runtime ?? info.DefaultRuntime,
     uid,
-    env: mergeEnv(config?.Config.Env ?? [], context.guestEnv),
+    env: mergeEnv(image.env, context.guestEnv),
   };
 }
 
@@ -114,11 +118,21 @@ async function create(
   } catch (error) {
     if (engineStatus(error) !== NAME_TAKEN) throw error;
     const found = await engine.containers.inspect(name);
-    const isLeft =
-      found === undefined || (!found.State.Running && (await removeOurs(engine, name)));
-    if (!isLeft) throw nameTaken(name, error);
+    if (found !== undefined && isGuest(found.Config.Labels))
+      await ignore(leaving(engine, name), "it does not end: then the name is taken");
+    if (!(await isFree(engine, name))) throw nameTaken(name, error);
     return engine.containers.create(name, body, { signal });
   }
+}
+
+/** Its end may not have come to the engine's ears yet. */
+function leaving(engine: Engine, name: string): Promise<number> {
+  return engine.containers.wait(name, "not-running", { timeoutMs: LEAVING_MS });
+}
+
+async function isFree(engine: Engine, name: string): Promise<boolean> {
+  const found = await engine.containers.inspect(name);
+  return found === undefined || (!found.State.Running && (await removeOurs(engine, name)));
 }
 
 function nameTaken(name: string, cause: unknown): LaunchError {

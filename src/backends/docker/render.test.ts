@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { parseBottleId, parseGuestPath, parseHostPath } from "../../base/ids.ts";
 import type { GuestPlan } from "../contract.ts";
+import { parseRoutes } from "../shared/host-subnets.ts";
 import { renderAccounts } from "./etc-files.ts";
 import { mergeEnv } from "./guest-env.ts";
 import { type ContainerFacts, renderContainer } from "./render.ts";
 import { renderSeccompProfile } from "./seccomp.ts";
 import { exitStatusOf } from "./start-container.ts";
-import { parseRoutes } from "./survey.ts";
 import { renderEnvFile } from "./terminal-session.ts";
 
 const host = parseHostPath;

@@ -1,10 +1,10 @@
 /** What planning must know of the engine: whether its containers reach sockets of this host, and which subnets are taken. */
-import { readFileSync } from "node:fs";
-import { HostError, systemCode } from "../../base/errors.ts";
+import { HostError } from "../../base/errors.ts";
 import type { Engine } from "../../engine/contract.ts";
 import { openEngine } from "../../engine/engine.ts";
 import type { EngineInfo } from "../../engine/schemas.ts";
 import type { BackendPorts, BackendSurvey, SurveyRequest } from "../contract.ts";
+import { hostSubnets } from "../shared/host-subnets.ts";
 import { probeSockets } from "./socket-probe.ts";
 
 /** Throws HostError `host.backend-unavailable` when the engine is not there, or not as it is asked for. */
@@ -47,26 +47,5 @@ function noSockets(reason: string): HostError {
 async function takenSubnets(engine: Engine): Promise<readonly string[]> {
   const networks = await engine.networks.list({});
   const known = networks.flatMap(({ IPAM }) => IPAM.Config.map(({ Subnet }) => Subnet));
-  return [...new Set([...known, ...parseRoutes(readRoutes())])].filter((it) => it !== "");
-}
-
-function readRoutes(): string {
-  try {
-    return readFileSync("/proc/net/route", "utf8");
-  } catch (error) {
-    if (systemCode(error) === undefined) throw error;
-    return "";
-  }
-}
-
-/** IPv4 subnets of a /proc/net/route, the default route left out. Pure. */
-export function parseRoutes(text: string): readonly string[] {
-  return text.split("\n").flatMap((line) => {
-    const [, destination = "", , , , , , mask = ""] = line.trim().split(/\s+/);
-    if (!/^[0-9A-F]{8}$/i.test(destination) || !/^[0-9A-F]{8}$/i.test(mask)) return [];
-    const bits = Number.parseInt(mask, 16).toString(2).replaceAll("0", "").length;
-    // Each address is written as the number that it is in memory: last byte first.
-    const address = Buffer.from(destination, "hex").reverse().join(".");
-    return bits === 0 ? [] : [`${address}/${bits}`];
-  });
+  return [...new Set([...known, ...hostSubnets()])].filter((it) => it !== "");
 }

@@ -17,9 +17,21 @@ export function createSmolmachines(options: SmolmachinesOptions = {}): Backend {
   return {
     name: "smolmachines",
     probe: (ports) => probeSmolmachines(ports, lookAtKvm),
-    survey: surveySmolmachines,
-    launch: (plan, context) => launchMachine(plan, context, lookAtKvm),
-    reap: reapMachines,
+    survey: async (request, ports) => {
+      if (request.attachment !== "tsi") return surveySmolmachines(request, ports);
+      const { surveyTsi } = await import("./tsi/survey.ts");
+      return surveyTsi(request, ports);
+    },
+    launch: async (plan, context) => {
+      if (plan.attachment !== "tsi") return launchMachine(plan, context, lookAtKvm);
+      const { launchTsi } = await import("./tsi/launch.ts");
+      return launchTsi(plan, context, lookAtKvm);
+    },
+    reap: async (resources, ports) => {
+      await reapMachines(resources, ports);
+      const { reapPacking } = await import("./tsi/reap.ts");
+      await reapPacking(resources, ports);
+    },
   };
 }
 

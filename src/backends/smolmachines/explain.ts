@@ -33,8 +33,8 @@ const MEANINGS: readonly Meaning[] = [
   {
     pattern: /krun_start_enter returned: -22/,
     code: "host.backend-unavailable",
-    text: "the hypervisor refused the program: it is not signed for it",
-    hint: "install smolvm from its own release, or sign it with the hypervisor entitlement",
+    text: "the hypervisor refused the machine",
+    hint: "update smolvm; on macOS its program must be signed with the hypervisor entitlement",
   },
   {
     pattern: /agent did not become ready|before the agent was ready/,

@@ -38,6 +38,8 @@ export interface GuestParts {
   readonly context: LaunchContext;
   readonly smolvm: Smolvm;
   readonly link: GuestLink;
+  /** Ends the machine when we die; undefined where it cannot be held. */
+  readonly lease: AsyncDisposable | undefined;
   readonly machine: ProcessIdentity;
   readonly expected: ExpectedMachine;
   readonly limits: LimitReport;
@@ -152,6 +154,7 @@ export class MachineGuest implements Guest {
     await waitUntilGone(machine, context.ports);
     link.destroy();
     await this.exited;
+    await this.#parts.lease?.[Symbol.asyncDispose]();
     this.#removeFiles();
   }
 

@@ -1,6 +1,6 @@
 /**
- * The directory of our programs that every machine gets read-only: guest-init and our Node, for images without one. Made once
- * for each pair of them and kept in the cache under what they are.
+ * What every machine gets of our own programs, read-only: guest-init beside the guest's part of /etc, and a directory with our Node
+ * for images without one, kept in the cache.
  */
 import { createHash } from "node:crypto";
 import {
@@ -10,7 +10,6 @@ import {
   existsSync,
   linkSync,
   mkdirSync,
-  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -20,32 +19,36 @@ import { systemCode } from "../../base/errors.ts";
 import { type HostPath, parseHostPath } from "../../base/ids.ts";
 import { makeDirectory } from "../../base/make-directory.ts";
 import type { GuestPlan } from "../contract.ts";
+import { GUEST_INIT_NAME } from "./start-script.ts";
 
 /** The kit's directory, made when it is missing. Throws a system error, or HostError `host.unwritable`. */
-export function openKit(
-  plan: Pick<GuestPlan, "cacheDir" | "guestInitPath" | "nodePath">,
-): HostPath {
-  const { cacheDir, guestInitPath, nodePath } = plan;
+export function openKit({
+  cacheDir,
+  nodePath,
+}: Pick<GuestPlan, "cacheDir" | "nodePath">): HostPath {
   const { size, mtimeMs } = statSync(nodePath);
-  const key = createHash("sha256")
-    .update(readFileSync(guestInitPath))
-    .update(`\0${nodePath}\0${size}\0${mtimeMs}`)
-    .digest("hex");
+  const key = createHash("sha256").update(`${nodePath}\0${size}\0${mtimeMs}`).digest("hex");
   const kit = join(cacheDir, "smolvm", `kit-${key.slice(0, 16)}`);
-  if (!existsSync(kit)) makeKit(kit, guestInitPath, nodePath);
+  if (!existsSync(kit)) makeKit(kit, nodePath);
   return parseHostPath(kit);
 }
 
-function makeKit(kit: string, guestInitPath: HostPath, nodePath: HostPath): void {
+function makeKit(kit: string, nodePath: HostPath): void {
   makeDirectory(dirname(kit));
   const building = `${kit}.${process.pid}`;
   rmSync(building, { recursive: true, force: true });
   mkdirSync(building, { mode: 0o755 });
-  copyFileSync(guestInitPath, join(building, "guest-init.js"));
-  chmodSync(join(building, "guest-init.js"), 0o644);
   linkOrCopy(nodePath, join(building, "node"));
   chmodSync(building, 0o755);
   publish(building, kit);
+}
+
+/** Puts guest-init into the guest's part of /etc. */
+export function placeGuestInit({ etcDir, guestInitPath }: GuestPlan): void {
+  const target = join(etcDir, GUEST_INIT_NAME);
+  mkdirSync(dirname(target), { recursive: true, mode: 0o755 });
+  copyFileSync(guestInitPath, target);
+  chmodSync(target, 0o644);
 }
 
 /** Node has a hundred megabytes: a second name for it is better than a second copy, where any user may run it. */

@@ -18,6 +18,7 @@ import { reach } from "./access.ts";
 import { lastWords } from "./explain.ts";
 import { MachineGuest } from "./guest.ts";
 import type { LookAtKvm } from "./kvm.ts";
+import { openLease } from "./lease.ts";
 import {
   type ExpectedMachine,
   findStatusFaults,
@@ -37,6 +38,8 @@ const READY_MS = 60_000;
 const WATCH_STEP_MS = 250;
 /** Bytes of a machine's log that are looked at for a reason. */
 const MAX_LOG_BYTES = 16_384;
+/** How our own lines in it begin. */
+const COMPLAINT = /^guest(?:-init)?: /;
 
 /** Creates and starts the machine. Throws HostError or LaunchError; nothing is left behind then. */
 export async function launchMachine(
@@ -59,9 +62,11 @@ export async function launchMachine(
   const machine = await findMachine(prepared, expected, signal);
   const resources: GuestResources = { processes: [machine], cgroups: [], objects };
   await context.onResources(resources);
+  const lease = await openLease(machine, ports.exec);
+  if (lease !== undefined) scope.use("lease", lease);
   const link = await openLink(plan, context, socket);
   const guest = new MachineGuest({
-    ...{ plan, context, smolvm, link, machine, resources, stateDir, base },
+    ...{ plan, context, smolvm, link, lease, machine, resources, stateDir, base },
     expected: { ...expected, states: ["running"] },
     limits: prepared.limits,
   });
@@ -166,11 +171,15 @@ interface WatchInput {
   readonly stateDir: HostPath;
 }
 
-/** What the start script or guest-init said last; undefined while they say nothing. */
+/** What the start script or guest-init complained of; undefined while they do not. An image's shell may print what it likes. */
 function readComplaint(stateDir: HostPath): string | undefined {
-  return machineDirectories(stateDir)
-    .map((directory) => lastWords(readTail(join(directory, "workload.log"))))
-    .find((line) => line !== undefined);
+  return readLogs(stateDir)
+    .flatMap((log) => log.split("\n"))
+    .findLast((line) => COMPLAINT.test(line));
+}
+
+function readLogs(stateDir: HostPath): readonly string[] {
+  return machineDirectories(stateDir).map((directory) => readTail(join(directory, "workload.log")));
 }
 
 interface ExplainInput {
@@ -185,7 +194,9 @@ function explainStart(
   { prepared, context }: ExplainInput,
 ): unknown {
   if (context.signal?.aborted === true || !(error instanceof LaunchError)) return error;
-  const said = readComplaint(prepared.stateDir);
+  const said = lastWords(
+    readComplaint(prepared.stateDir) ?? readLogs(prepared.stateDir).join("\n"),
+  );
   if (said === undefined) return error;
   const hint = said.includes("Node.js")
     ? `add Node.js 20 or later to the image${plan.image?.kind === "dockerfile" ? `: edit ${plan.image.dockerfile}` : ""}`

@@ -8,12 +8,12 @@ import type { BackendPorts, GuestPlan, LaunchContext, LimitReport } from "../con
 import { type Access, type AccessPrograms, planBinds } from "./access.ts";
 import { readFeatures, requireSockets, type SmolvmFeatures } from "./features.ts";
 import { type MachineImage, openImage } from "./image.ts";
-import { openKit } from "./kit.ts";
+import { openKit, placeGuestInit } from "./kit.ts";
 import type { LookAtKvm } from "./kvm.ts";
 import { chooseLimits } from "./limits.ts";
 import { preparePackage } from "./package.ts";
 import { findSmolvm, type SmolvmProgram } from "./program.ts";
-import { findPlanFaults, type MachineLayout } from "./render.ts";
+import { findPlanFaults, MAX_VOLUMES_OLD, type MachineLayout, maxVolumes } from "./render.ts";
 import { checkShares } from "./shares.ts";
 import { Smolvm } from "./smolvm.ts";
 import { chooseBase, chooseStateDir } from "./state-dir.ts";
@@ -55,7 +55,7 @@ export async function openSmolvm(
   return { program, features };
 }
 
-/** Settles a launch. Throws HostError or LaunchError; nothing has been made but entries of the cache. */
+/** Settles a launch. Throws HostError or LaunchError; nothing has been made but entries of the cache and one file of ours. */
 export async function prepareLaunch(
   plan: GuestPlan,
   context: LaunchContext,
@@ -72,7 +72,9 @@ export async function prepareLaunch(
   const { cacheDir } = plan;
   const program = await preparePackage(found, { ports, cacheDir, onProgress });
   const image = await openImage(plan, context, features);
-  const kitDir = openKit(plan);
+  // Our Node is for images without one, and takes a share that an older machine does not have.
+  const kitDir = maxVolumes(features) > MAX_VOLUMES_OLD ? openKit(plan) : undefined;
+  placeGuestInit(plan);
   const stateDir = chooseStateDir(plan.doorsDir, plan.hostUid !== undefined);
   const access = await openAccess(plan, ports, {
     paths: pathsOf(plan, { program, image, kitDir, stateDir }),
@@ -93,7 +95,8 @@ export async function prepareLaunch(
   return { smolvm, program, layout, limits, stateDir, base };
 }
 
-function requireKvm(lookAtKvm: LookAtKvm): number | undefined {
+/** The group that the device is open to, if any. Throws HostError `host.backend-unavailable` where machines cannot run. */
+export function requireKvm(lookAtKvm: LookAtKvm): number | undefined {
   if (process.platform !== "linux") return undefined;
   const kvm = lookAtKvm(process.getuid?.() === 0);
   if (kvm.kind === "open") return kvm.gid;
@@ -102,7 +105,8 @@ function requireKvm(lookAtKvm: LookAtKvm): number | undefined {
   });
 }
 
-function refuseFaults(faults: readonly string[]): void {
+/** Throws LaunchError `launch.backend` when there is anything that smolvm must not be given. */
+export function refuseFaults(faults: readonly string[]): void {
   if (faults.length === 0) return;
   throw new LaunchError("launch.backend", `the machine cannot be made: ${faults.join("; ")}`, {
     hint: "change the bottle's mounts, or set BOT_BOTTLE_HOME to a directory with a shorter path",
@@ -112,7 +116,7 @@ function refuseFaults(faults: readonly string[]): void {
 interface PathInput {
   readonly program: SmolvmProgram;
   readonly image: MachineImage;
-  readonly kitDir: HostPath;
+  readonly kitDir: HostPath | undefined;
   readonly stateDir: HostPath;
 }
 
@@ -142,7 +146,8 @@ interface AccessInput {
   readonly kvmGid: number | undefined;
 }
 
-async function openAccess(
+/** Who runs smolvm, and where it sees what it needs. Throws HostError `host.binary-missing`. */
+export async function openAccess(
   plan: GuestPlan,
   ports: BackendPorts,
   { paths, kvmGid }: AccessInput,

@@ -167,7 +167,14 @@ describe("findPlanFaults", () => {
       hostPath: host(`/data/${index}`),
       guestPath: guest(`/ref/${index}`),
     }));
-    expect(faults({ mounts })).toEqual(["13 directories are shared; at most 12 can be"]);
+    expect(faults({ mounts })).toEqual([
+      "13 directories are to be shared; smolvm 1.32.2 shares at most 8",
+    ]);
+    const old = layout({ features: { version: "1.8.1", flags: {} }, kitDir: undefined });
+    expect(findPlanFaults({ ...PLAN, mounts: [] }, old)).toEqual([]);
+    expect(findPlanFaults(PLAN, old)).toEqual([
+      "4 directories are to be shared; smolvm 1.8.1 shares at most 3",
+    ]);
   });
 });
 

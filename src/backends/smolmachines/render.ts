@@ -15,8 +15,9 @@ export const BOTTLE_LABEL = "bot-bottle";
 const DEFAULT_CPUS = 4;
 const DEFAULT_MEMORY_MIB = 8192;
 const MIB = 1_048_576;
-/** Shares that one machine may have: more have not been seen to work. */
-export const MAX_VOLUMES = 12;
+/** Shares that one machine may have, as tried; each is a device, and smolvm without a choice of the user has room for few. */
+export const MAX_VOLUMES = 8;
+export const MAX_VOLUMES_OLD = 3;
 /** Directories of the guest that belong to the image or to smolvm. */
 const SYSTEM =
   /^\/(?:bin|boot|dev|etc|lib|lib32|lib64|libx32|proc|root|run|sbin|storage|sys|tmp|usr|var)?(?:\/|$)/;
@@ -27,8 +28,8 @@ export interface MachineLayout {
   readonly features: SmolvmFeatures;
   /** Archive of `docker save`, or a directory with a root file system. */
   readonly image: HostPath;
-  /** Directory with guest-init.js and our Node. */
-  readonly kitDir: HostPath;
+  /** Directory with our Node; undefined where there is no room for it. */
+  readonly kitDir: HostPath | undefined;
   readonly hostCpus: number;
   readonly hostMemoryMiB: number;
 }
@@ -61,7 +62,7 @@ export interface Volume {
 }
 
 /** All shares, outer before inner. */
-export function planVolumes(plan: GuestPlan, kitDir: HostPath): readonly Volume[] {
+export function planVolumes(plan: GuestPlan, kitDir: HostPath | undefined): readonly Volume[] {
   const { homeDir, guestHome, workspaceDir, guestWorkspace, etcDir } = plan;
   const readOnly = (hostPath: HostPath, guestPath: string): Volume => ({
     hostPath,
@@ -74,7 +75,7 @@ export function planVolumes(plan: GuestPlan, kitDir: HostPath): readonly Volume[
       ? []
       : [{ hostPath: workspaceDir, guestPath: guestWorkspace, isReadOnly: false }]),
     readOnly(etcDir, GUEST_ETC),
-    readOnly(kitDir, GUEST_KIT),
+    ...(kitDir === undefined ? [] : [readOnly(kitDir, GUEST_KIT)]),
     ...plan.mounts.map((mount) => readOnly(mount.hostPath, mount.guestPath)),
   ];
 }
@@ -141,10 +142,21 @@ export function findPlanFaults(plan: GuestPlan, layout: MachineLayout): readonly
     ...targets
       .filter((path, index) => targets.indexOf(path) !== index)
       .map((path) => `"${path}" is mounted twice`),
-    ...(volumes.length > MAX_VOLUMES
-      ? [`${volumes.length} directories are shared; at most ${MAX_VOLUMES} can be`]
-      : []),
+    ...findCountFaults(volumes.length, layout.features),
     ...(reach(access, layout.image).startsWith("/") ? [] : ["the image's path is not absolute"]),
+  ];
+}
+
+/** How many directories a machine of this smolvm shares. */
+export function maxVolumes(features: SmolvmFeatures): number {
+  return hasFlag(features, "create", "user") ? MAX_VOLUMES : MAX_VOLUMES_OLD;
+}
+
+function findCountFaults(count: number, features: SmolvmFeatures): readonly string[] {
+  const most = maxVolumes(features);
+  if (count <= most) return [];
+  return [
+    `${count} directories are to be shared; smolvm ${features.version} shares at most ${most}`,
   ];
 }
 

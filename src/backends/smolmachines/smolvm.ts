@@ -13,6 +13,8 @@ import type { SmolvmProgram } from "./program.ts";
 
 /** Time for a command that starts nothing; they take milliseconds. */
 const COMMAND_MS = 30_000;
+/** Time for a command that is given up to end by itself. */
+const GRACE_MS = 1_000;
 /** Most that a command may print; a status is 2 KiB. */
 const MAX_COMMAND_BYTES = 1_048_576;
 
@@ -92,6 +94,7 @@ export class Smolvm {
       env: this.env,
       cwd: "/",
       timeoutMs: options.timeoutMs ?? COMMAND_MS,
+      graceMs: GRACE_MS,
       maxOutputBytes: MAX_COMMAND_BYTES,
       signal: options.signal,
       name: "smolvm",

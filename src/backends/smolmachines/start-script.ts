@@ -4,9 +4,12 @@
  * later are seen. Data only.
  */
 
-/** Where the guest sees our programs and its part of /etc. */
+/** Where the guest sees our Node and its part of /etc. */
 export const GUEST_KIT = "/run/bot-bottle/kit";
 export const GUEST_ETC = "/run/bot-bottle/etc";
+/** Our guest-init, beside its part of /etc: each share is a device, and older machines have few. */
+export const GUEST_INIT_NAME = "bot-bottle/guest-init.js";
+const GUEST_INIT: string = `${GUEST_ETC}/${GUEST_INIT_NAME}`;
 /** Beside the guest's own programs: guest-init's threads and the shell around it. */
 export const OWN_TASKS = 24;
 /** Exit statuses by which the script says what is missing; sysexits has none of them. */
@@ -65,10 +68,10 @@ export const START_SCRIPT: string = [
   "done",
   `if [ -z "$node" ]; then echo "guest: the image has no Node.js 20 or later, and ours does not run in it" >&2; exit ${START_EXIT.noNode}; fi`,
   ...LIMIT,
-  `set -- env -i PATH=/usr/local/bin:/usr/bin:/bin "$node" ${GUEST_KIT}/guest-init.js "$socket"`,
+  `set -- env -i PATH=/usr/local/bin:/usr/bin:/bin "$node" ${GUEST_INIT} "$socket"`,
   ...BECOME,
   "else",
-  `  set -- env -i PATH=/usr/local/bin:/usr/bin:/bin "$node" -e "process.setgroups([]);process.setgid($gid);process.setuid($uid);require(\\"${GUEST_KIT}/guest-init.js\\")" guest-init.js "$socket"`,
+  `  set -- env -i PATH=/usr/local/bin:/usr/bin:/bin "$node" -e "process.setgroups([]);process.setgid($gid);process.setuid($uid);require(\\"${GUEST_INIT}\\")" guest-init.js "$socket"`,
   "fi",
   'if [ "$end" = self ]; then exec "$@"; fi',
   '"$@" || true',

@@ -4,6 +4,7 @@ import { createKillSet, installKillSet } from "../../process/kill-set.ts";
 import { createExec } from "../../process/spawn.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import { statusOf } from "../exit.ts";
+import { backendFlag, chosenBackend } from "../flags/backend.ts";
 import { flagText, isSet } from "../flags/read.ts";
 import type { Palette } from "../output.ts";
 
@@ -13,7 +14,7 @@ export const demoCommand: Command = {
   name: "demo",
   summary: "see a bottle at work, without account or internet",
   description:
-    "Start a bottle from examples/ on the best backend of this machine, run an agent on a copy of a small git repository, and show what it did and what the bottle decided. The upstreams are local servers.",
+    "Start a bottle from examples/, by default on the best backend of this machine, run an agent on a copy of a small git repository, and show what it did and what the bottle decided. The upstreams are local servers.",
   passesStatus: true,
   args: [],
   flags: [
@@ -24,6 +25,7 @@ export const demoCommand: Command = {
       summary:
         "scripted (default), or the real claude or codex against a local stand-in for its model",
     },
+    { ...backendFlag, summary: "backend to use instead of the best one here" },
     {
       name: "without-injection",
       summary: "put a wrong model token in: the real agents must then fail",
@@ -39,11 +41,17 @@ export const demoCommand: Command = {
       command: "bot-bottle demo --agent claude",
       explanation: "the real Claude Code, installed from npm on first use",
     },
+    {
+      command: "bot-bottle demo --backend docker",
+      explanation:
+        "in a container; the agents are those of the images, which are built on first use",
+    },
   ],
   run: runDemoCommand,
 };
 
-async function runDemoCommand({ flags }: ParsedArgs, io: CommandIo): Promise<number> {
+async function runDemoCommand(parsed: ParsedArgs, io: CommandIo): Promise<number> {
+  const { flags } = parsed;
   const { runDemo } = await import("../../demo/run-demo.ts");
   const killSet = createKillSet();
   using _killSet = installKillSet(killSet);
@@ -54,6 +62,7 @@ async function runDemoCommand({ flags }: ParsedArgs, io: CommandIo): Promise<num
   const wanted = flagText(flags, "agent") ?? "scripted";
   const result = await runDemo({
     agent: AGENTS.find((name) => name === wanted) ?? "scripted",
+    backend: chosenBackend(parsed, io),
     exec: createExec({ killSet }),
     env: io.env.all,
     signal: io.signal,

@@ -1,7 +1,5 @@
 /** `start`: boots a bottle for an agent and runs it on the operator's terminal or pipes. This process owns the bottle. */
 import {
-  BACKEND_NAMES,
-  type BackendName,
   type BottlePlan,
   LaunchError,
   type PlannedStart,
@@ -18,6 +16,7 @@ import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import { confirmOnTerminal } from "../confirm-trust.ts";
 import { detach } from "../detach.ts";
 import { cwdGone } from "../env.ts";
+import { backendFlag, chosenBackend } from "../flags/backend.ts";
 import { flagList, flagText, isSet } from "../flags/read.ts";
 import { offerInit } from "../offer-init.ts";
 import { describePlan, renderPreflight } from "../preflight.ts";
@@ -46,12 +45,7 @@ export const startCommand: Command = {
       completes: "bottle-file",
       summary: "bottle file to use instead of the agent's own; repeat to merge in order",
     },
-    {
-      name: "backend",
-      value: "name",
-      summary: "backend to use",
-      choices: BACKEND_NAMES.filter((name) => name !== "fake"),
-    },
+    backendFlag,
     {
       name: "allow",
       value: "host[:port]",
@@ -186,7 +180,8 @@ async function planOrOfferInit(
   return planStart(request);
 }
 
-function startOptions({ flags, rest }: ParsedArgs, io: CommandIo): StartOptions {
+function startOptions(parsed: ParsedArgs, io: CommandIo): StartOptions {
+  const { flags, rest } = parsed;
   const isHeadless = isSet(flags, "headless");
   const prompt = flagText(flags, "prompt");
   const label = flagText(flags, "label");
@@ -205,7 +200,7 @@ function startOptions({ flags, rest }: ParsedArgs, io: CommandIo): StartOptions 
     });
   }
   return {
-    backend: backendName(flagText(flags, "backend") ?? io.env.backend),
+    backend: chosenBackend(parsed, io),
     copyCwd: isSet(flags, "cwd"),
     label,
     color: flagText(flags, "color"),
@@ -241,16 +236,6 @@ function refuseJson({ flags }: ParsedArgs, io: CommandIo): void {
 function sayName({ label, id }: BottlePlan, { output }: CommandIo): void {
   if (label === undefined || label === id) return;
   output.note(`bot-bottle: the bottle of label "${cleanLine(label)}" is named ${id}`);
-}
-
-function backendName(text: string | undefined): BackendName | undefined {
-  if (text === undefined) return undefined;
-  const known = BACKEND_NAMES.find((name) => name === text && name !== "fake");
-  if (known !== undefined) return known;
-  throw new UsageError(
-    "usage.invalid",
-    `BOT_BOTTLE_BACKEND "${text}" is not a backend; one of bubblewrap, docker, smolmachines is expected`,
-  );
 }
 
 function printPlan(plan: BottlePlan, io: CommandIo, isJson: boolean): number {

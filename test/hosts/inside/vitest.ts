@@ -1,6 +1,7 @@
 // Stands in for vitest's runner inside of the emulated host, where starting the real one takes too long: the same suites,
 // the same `expect`, one test after another. Each result is one line of JSON in the file named by SUITE_RESULTS.
 import { appendFileSync } from "node:fs";
+import { inspect } from "node:util";
 // The bundler leads this import, alone, to the real vitest.
 import { expect } from "vitest";
 
@@ -113,7 +114,7 @@ async function runCase({ name, suites, body }: Case): Promise<void> {
     try {
       await within(step);
     } catch (error) {
-      failures.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
+      failures.push(describeFailure(error));
     }
   };
   finishing = [];
@@ -123,6 +124,15 @@ async function runCase({ name, suites, body }: Case): Promise<void> {
   for (const step of [...finishing].reverse()) await attempt(step);
   const names = [...(suites.at(-1)?.names ?? []), name];
   tell(names, performance.now() - from, failures);
+}
+
+/** An assertion's own message is cut short; what was seen and what was expected is not. */
+function describeFailure(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const text = error.stack ?? error.message;
+  if (!("actual" in error && "expected" in error)) return text;
+  const show = (value: unknown): string => inspect(value, { depth: 4, maxStringLength: 4000 });
+  return `${text}\nseen: ${show(error.actual)}\nexpected: ${show(error.expected)}`;
 }
 
 function tell(names: readonly string[], ms: number, failures: readonly string[]): void {
