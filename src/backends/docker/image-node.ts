@@ -43,11 +43,17 @@ interface Found {
 }
 
 async function ask(engine: Engine, input: ImageNodeInput, node: string): Promise<Found> {
-  const { image, nodePath, signal } = input;
+  const { image, nodePath, cacheDir, signal } = input;
   const mounts = node === GUEST_NODE ? [bind(nodePath, GUEST_NODE, "ro")] : [];
   try {
     const argv = ["/bin/sh", "-c", PRINT, node] as const;
-    const { exitCode, stdout, stderr } = await runProbe(engine, { image, argv, mounts, signal });
+    const { exitCode, stdout, stderr } = await runProbe(engine, {
+      cacheDir,
+      image,
+      argv,
+      mounts,
+      signal,
+    });
     const [, path, major] = ANSWER.exec(stdout) ?? [];
     if (exitCode === 0 && path !== undefined && Number(major) >= MIN_MAJOR)
       return { path, reason: "" };
