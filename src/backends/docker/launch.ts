@@ -17,7 +17,7 @@ import { DockerGuest } from "./guest.ts";
 import { mergeEnv } from "./guest-env.ts";
 import { imageObjects, releaseName } from "./image-name.ts";
 import { findImageNode } from "./image-node.ts";
-import { chooseLimits, OWN_TASKS } from "./limits.ts";
+import { adviseLimits, chooseLimits, ownTasks } from "./limits.ts";
 import { prepareMountPoints } from "./mount-points.ts";
 import { guestContainer, isGuest } from "./names.ts";
 import { CONTAINER_KIND, removeOurs } from "./reap.ts";
@@ -31,6 +31,14 @@ const LEAVING_MS = 2_000;
 
 /** Creates and starts the guest. Throws HostError or LaunchError; nothing is left behind then. */
 export async function launchDocker(plan: GuestPlan, context: LaunchContext): Promise<Guest> {
+  try {
+    return await launchGuest(plan, context);
+  } catch (error) {
+    throw adviseLimits(error, plan.limits);
+  }
+}
+
+async function launchGuest(plan: GuestPlan, context: LaunchContext): Promise<Guest> {
   await using scope = new Scope({ clock: context.ports.clock });
   const { signal } = context;
   const engine = scope.use("engine", await openEngine(context.ports.env, { signal }));
@@ -88,11 +96,12 @@ async function prepare(engine: Engine, plan: GuestPlan, context: LaunchContext):
   prepareMountPoints(plan, uid, gid);
   const etcFiles = prepareEtcFiles(plan, uid, gid);
   const ownership = ownershipLabels(cacheDir);
-  const facts = { image: id, node, runtime, uid, gid, etcFiles, ownTasks: OWN_TASKS, ownership };
+  const used = runtime ?? info.DefaultRuntime;
+  const facts = { image: id, node, runtime, uid, gid, etcFiles, ownership };
   return {
-    body: renderContainer(plan, facts),
+    body: renderContainer(plan, { ...facts, ownTasks: ownTasks(used) }),
     info,
-    runtime: runtime ?? info.DefaultRuntime,
+    runtime: used,
     uid,
     env: mergeEnv(image.env, context.guestEnv),
   };
