@@ -51,6 +51,7 @@ export type { ExecResult } from "./bottle/exec-result.ts";
 export { locateAgent } from "./bottle/facts.ts";
 export { GUEST_HOME, GUEST_WORKSPACE } from "./bottle/guest-paths.ts";
 export { type ListedBottle, listBottles } from "./bottle/list.ts";
+export { findOrphanObjects, type OrphanObject, removeOrphanObject } from "./bottle/orphans.ts";
 export { type Owner, openOwner } from "./bottle/owner.ts";
 export type { BottlePlan, Facts, StartOptions } from "./bottle/plan.ts";
 export {

@@ -8,6 +8,7 @@ import type { Clock } from "../base/clock.ts";
 import type { BottleId, GuestPath, HostPath } from "../base/ids.ts";
 import type { Logger } from "../base/log.ts";
 import type { Exec, ExitStatus, StdioEntry } from "../process/exec.ts";
+import type { Owner } from "../process/identity.ts";
 import type { ArchiveEntry } from "../protocol/guest.ts";
 
 export const BACKEND_NAMES = ["bubblewrap", "docker", "smolmachines", "fake"] as const;
@@ -229,6 +230,17 @@ export interface GuestResources {
   readonly objects: Readonly<Record<string, readonly string[]>>;
 }
 
+/** Something of a home's bottles on an engine, found by its labels. */
+export interface EngineObject {
+  readonly kind: "container" | "network";
+  readonly id: string;
+  readonly name: string;
+  /** Its bottle's slug; empty for what only asked something and belongs to none. */
+  readonly bottle: string;
+  /** The process that made it; undefined where nothing says. */
+  readonly owner: Owner | undefined;
+}
+
 export interface LaunchContext {
   readonly ports: BackendPorts;
   readonly signal: AbortSignal | undefined;
@@ -244,6 +256,8 @@ export interface LaunchContext {
   readonly onProgress: (detail: string) => void;
   /** Records resources the moment they exist, before anything can fail. */
   readonly onResources: (resources: GuestResources) => Promise<void>;
+  /** Told when the guest only has to come up: what else the launch has to do is done meanwhile. A process of it says so too. */
+  readonly onStarting?: () => void;
 }
 
 export interface Backend {
@@ -259,4 +273,8 @@ export interface Backend {
   launch(plan: GuestPlan, context: LaunchContext): Promise<Guest>;
   /** Ends and removes what a dead owner left. Tolerates that any of it is gone. */
   reap(resources: GuestResources, ports: BackendPorts): Promise<void>;
+  /** Finds what the home of this cache has on an engine, whether or not a record names it; absent where there is no engine. */
+  findObjects?(cacheDir: HostPath, ports: BackendPorts): Promise<readonly EngineObject[]>;
+  /** Removes one that {@link Backend.findObjects} found. Tolerates that it is gone. */
+  removeObject?(object: EngineObject, ports: BackendPorts): Promise<void>;
 }

@@ -220,8 +220,9 @@ async function launchGuest(
     stdio: (await options.stdio) ?? NO_STDIO,
     onResources: async (resources) => {
       await keeper.update({ guest: recordedGuest(resources) });
-      if (resources.processes.length > 0 || Object.keys(resources.objects).length > 0) onStarted();
+      if (resources.processes.length > 0) onStarted();
     },
+    onStarting: onStarted,
   });
   return scope.use("guest", guest);
 }

@@ -163,7 +163,7 @@ async function endProcesses(
 ): Promise<void> {
   const self = readOwner();
   const { owner } = record;
-  if (owner !== null && owner.boot_id !== self.boot_id) return;
+  if (owner !== null && owner.boot_id !== self.boot_id) return removeLasting(record, ports);
   if (owner !== null && owner.pid_namespace !== self.pid_namespace) return;
   for (const ref of record.bundle)
     killIfSame({ pid: ref.pid, startTime: ref.start_time }, "SIGKILL");
@@ -178,6 +178,14 @@ async function endProcesses(
     const { reapBundle } = await import("../bundle/reap-bundle.ts");
     await reapBundle(record.bundle_objects, ports);
   }
+}
+
+/** What outlives a boot on an engine, and only where nothing uses it: nothing that runs is ended for a record of another boot. */
+async function removeLasting(record: BottleRecord, ports: BackendPorts): Promise<void> {
+  const { network = [] } = record.bundle_objects;
+  if (network.length === 0) return;
+  const { reapBundle } = await import("../bundle/reap-bundle.ts");
+  await reapBundle({ network }, ports);
 }
 
 /** The backend of a record; an empty name is docker, as in the earlier system. */

@@ -17,6 +17,7 @@ import type { EventHub } from "./events.ts";
 import { readFacts } from "./facts.ts";
 import type { GuestStdio, LaunchPorts } from "./launch.ts";
 import { launchWhereFree } from "./move-network.ts";
+import { findOrphansOf, removeOrphanObject } from "./orphans.ts";
 import type { BottlePlan, Facts, StartOptions } from "./plan.ts";
 import { findLeftovers, findOrphanRuns, isBeingRemoved, reap, removeOrphanRun } from "./reap.ts";
 import { requireTrust } from "./require-trust.ts";
@@ -185,6 +186,12 @@ async function sweep(plan: BottlePlan, ports: LaunchPorts): Promise<void> {
     for (const directory of await findOrphanRuns(plan.home))
       await attempt(directory, removeOrphanRun(directory));
   };
+  const sweepEngine = async (): Promise<void> => {
+    if (ports.backend.findObjects === undefined) return;
+    for (const orphan of await findOrphansOf(ports.backend, plan.home, ports))
+      await attempt(orphan.object.name, removeOrphanObject(orphan, ports));
+  };
   await attempt("state", sweepLeftovers());
   await attempt("run", sweepRuns());
+  await attempt("engine", sweepEngine());
 }

@@ -10,6 +10,7 @@ import { ignore } from "../base/log.ts";
 import type { Engine, NetworkBody } from "../engine/contract.ts";
 import { openEngine } from "../engine/engine.ts";
 import { ensureBundleImage } from "../images/ensure-image.ts";
+import { ownershipLabels } from "../process/ownership.ts";
 import { formatDoor } from "../protocol/door.ts";
 import { startBundleContainer } from "./bundle-container.ts";
 import type { BundleCarrier } from "./bundle-link.ts";
@@ -118,7 +119,8 @@ async function lookAround(
   const user = isRootless ? "0:0" : `${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`;
   const hasDecisions = existsSync(join(plan.queueDir, "decisions"));
   const rootsFile = copyHostRoots(plan.cacheDir, ports.log);
-  return { image: image.id, user, hasDecisions, rootsFile, publishOn: undefined };
+  const ownership = ownershipLabels(plan.cacheDir);
+  return { image: image.id, user, hasDecisions, rootsFile, ownership, publishOn: undefined };
 }
 
 function objectsOf(plan: BundlePlan, network: NetworkPlan): Record<string, readonly string[]> {
@@ -147,19 +149,20 @@ function openNetworks(
   { network, context }: { readonly network: NetworkPlan; readonly context: BundleContext },
 ): OpenNetworks {
   const { clock, log } = context.ports;
+  const ownership = ownershipLabels(plan.cacheDir);
   const made = new Set<string>();
   const ensure = async (body: NetworkBody): Promise<EnsuredNetwork> => {
     const ensured = await ensureNetwork(engine, body, clock);
     if (ensured.isNew) made.add(body.Name);
     return ensured;
   };
-  const body = renderBottleNetwork(plan, network);
+  const body = renderBottleNetwork(plan, network, ownership);
   const own = ensure(body).then((ensured) => {
     if (body.Internal === true) guardBridge(ensured.id, log);
     context.onStage?.("network");
     return ensured;
   });
-  const outer = plan.publish === "none" ? renderEgressNetwork(plan.id) : undefined;
+  const outer = plan.publish === "none" ? renderEgressNetwork(plan.id, ownership) : undefined;
   const making: Promise<EnsuredNetwork>[] = [own];
   const makeOuter = (name: NetworkBody): Promise<EnsuredNetwork> => {
     const work = ensure(name);

@@ -23,7 +23,9 @@ const plan: BundlePlan = {
   entryPath: parseHostPath("/opt/bot-bottle/dist/bundle.js"),
   cacheDir: parseHostPath("/h/cache"),
 };
+const ownership = { "bot-bottle.home": "h1", "bot-bottle.owner": "7 100 boot pid:[1]" };
 const facts = {
+  ownership,
   image: "sha256:1",
   user: "1000:1000",
   hasDecisions: true,
@@ -100,7 +102,7 @@ describe("a bundle's container", () => {
               "Type": "bind",
             },
           ],
-          "NetworkMode": "bot-bottle-egress-demo-x1",
+          "NetworkMode": "bot-bottle-net-demo-x1",
           "PidsLimit": 256,
           "PortBindings": {},
           "ReadonlyRootfs": true,
@@ -118,11 +120,17 @@ describe("a bundle's container", () => {
         "Image": "sha256:1",
         "Labels": {
           "bot-bottle.bottle": "demo-x1",
+          "bot-bottle.home": "h1",
+          "bot-bottle.owner": "7 100 boot pid:[1]",
           "bot-bottle.role": "bundle",
         },
         "NetworkingConfig": {
           "EndpointsConfig": {
-            "bot-bottle-egress-demo-x1": {},
+            "bot-bottle-net-demo-x1": {
+              "IPAMConfig": {
+                "IPv4Address": "192.168.40.2",
+              },
+            },
           },
         },
         "OpenStdin": true,
@@ -147,7 +155,7 @@ describe("a bundle's container", () => {
 
 describe("its networks", () => {
   it("are the bottle's own, without a way out and without an address of the host", () => {
-    expect(renderBottleNetwork(plan, network)).toMatchInlineSnapshot(`
+    expect(renderBottleNetwork(plan, network, ownership)).toMatchInlineSnapshot(`
       {
         "CheckDuplicate": true,
         "Driver": "bridge",
@@ -156,6 +164,7 @@ describe("its networks", () => {
           "Config": [
             {
               "Gateway": "192.168.40.1",
+              "IPRange": "192.168.40.128/25",
               "Subnet": "192.168.40.0/24",
             },
           ],
@@ -164,6 +173,8 @@ describe("its networks", () => {
         "Internal": true,
         "Labels": {
           "bot-bottle.bottle": "demo-x1",
+          "bot-bottle.home": "h1",
+          "bot-bottle.owner": "7 100 boot pid:[1]",
           "bot-bottle.role": "network",
         },
         "Name": "bot-bottle-net-demo-x1",
@@ -175,7 +186,7 @@ describe("its networks", () => {
   });
 
   it("are a bridge of its own to the world", () => {
-    expect(renderEgressNetwork(plan.id)).toMatchInlineSnapshot(`
+    expect(renderEgressNetwork(plan.id, ownership)).toMatchInlineSnapshot(`
       {
         "CheckDuplicate": true,
         "Driver": "bridge",
@@ -183,6 +194,8 @@ describe("its networks", () => {
         "Internal": false,
         "Labels": {
           "bot-bottle.bottle": "demo-x1",
+          "bot-bottle.home": "h1",
+          "bot-bottle.owner": "7 100 boot pid:[1]",
           "bot-bottle.role": "egress",
         },
         "Name": "bot-bottle-egress-demo-x1",

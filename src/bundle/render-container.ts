@@ -4,7 +4,13 @@
  */
 import type { NetworkPlan } from "../backends/contract.ts";
 import type { BottleId } from "../base/ids.ts";
-import type { ContainerBody, MountBody, NetworkBody, PortBindingBody } from "../engine/contract.ts";
+import type {
+  ContainerBody,
+  Labels,
+  MountBody,
+  NetworkBody,
+  PortBindingBody,
+} from "../engine/contract.ts";
 import { DOOR_PORTS } from "../protocol/door.ts";
 import type { BundlePlan, DaemonPlan } from "./contract.ts";
 
@@ -36,6 +42,8 @@ export interface ContainerFacts {
   readonly hasDecisions: boolean;
   /** Roots that upstreams are verified against; undefined: the image's. */
   readonly rootsFile: string | undefined;
+  /** Labels that say whose the container is. */
+  readonly ownership: Labels;
   /** Where on the host's loopback doors are published; undefined: they are not. */
   readonly publishOn: PublishedOn | undefined;
 }
@@ -85,7 +93,7 @@ export function renderContainer(
     User: facts.user,
     WorkingDir: "/",
     Hostname: "bundle",
-    Labels: labelsOf(plan.id, "bundle"),
+    Labels: labelsOf(plan.id, "bundle", facts.ownership),
     ...{ AttachStdin: true, AttachStdout: true, AttachStderr: true },
     ...{ OpenStdin: true, StdinOnce: true, Tty: false },
     Healthcheck: { Test: ["NONE"] },
@@ -155,15 +163,19 @@ export function doorPorts(plan: BundlePlan): readonly number[] {
   return plan.daemons.filter(({ name }) => name !== "pipelock").map(portOf);
 }
 
-function labelsOf(id: BottleId, role: string): Readonly<Record<string, string>> {
-  return { [BOTTLE_LABEL]: id, [ROLE_LABEL]: role };
+function labelsOf(id: BottleId, role: string, ownership: Labels): Labels {
+  return { ...ownership, [BOTTLE_LABEL]: id, [ROLE_LABEL]: role };
 }
 
 /**
  * The network that bundle and guest share. With `internal` the engine gives it no way out, and the host no address on it:
  * without the second, everything that the host binds on 0.0.0.0 would be reachable at the gateway's address.
  */
-export function renderBottleNetwork(plan: BundlePlan, network: NetworkPlan): NetworkBody {
+export function renderBottleNetwork(
+  plan: BundlePlan,
+  network: NetworkPlan,
+  ownership: Labels,
+): NetworkBody {
   const isInternal = plan.publish === "none";
   return {
     Name: network.name,
@@ -171,7 +183,7 @@ export function renderBottleNetwork(plan: BundlePlan, network: NetworkPlan): Net
     CheckDuplicate: true,
     Internal: isInternal,
     EnableIPv6: false,
-    Labels: labelsOf(plan.id, "network"),
+    Labels: labelsOf(plan.id, "network", ownership),
     Options: isInternal ? { "com.docker.network.bridge.inhibit_ipv4": "true" } : {},
     IPAM: {
       Driver: "default",
@@ -186,14 +198,14 @@ function upperHalf({ subnet }: NetworkPlan): string {
 }
 
 /** The network that leads the bundle outside; it is alone on it. */
-export function renderEgressNetwork(id: BottleId): NetworkBody {
+export function renderEgressNetwork(id: BottleId, ownership: Labels): NetworkBody {
   return {
     Name: bundleNames(id).egress,
     Driver: "bridge",
     CheckDuplicate: true,
     Internal: false,
     EnableIPv6: false,
-    Labels: labelsOf(id, "egress"),
+    Labels: labelsOf(id, "egress", ownership),
     Options: { "com.docker.network.bridge.enable_icc": "false" },
   };
 }

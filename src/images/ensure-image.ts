@@ -3,7 +3,7 @@
  * returned carries the key of exactly the content that was read.
  */
 import type { ImagePlan } from "../backends/contract.ts";
-import { LaunchError, messageOf } from "../base/errors.ts";
+import { LaunchError, messageOf, UsageError } from "../base/errors.ts";
 import type { HostPath } from "../base/ids.ts";
 import { ignore } from "../base/log.ts";
 import type { Engine } from "../engine/contract.ts";
@@ -12,7 +12,12 @@ import { openContext, readContext } from "./context.ts";
 import type { BuildPlan, ContextEntry, ImagePorts, ResolvedImage } from "./contract.ts";
 import { imageKey } from "./image-key.ts";
 import { findPackageRoot } from "./package-root.ts";
-import { parseBuildSettings, resolveBuild, resolveBundleBuild } from "./resolve-build.ts";
+import {
+  isReference,
+  parseBuildSettings,
+  resolveBuild,
+  resolveBundleBuild,
+} from "./resolve-build.ts";
 
 /** Label of the content key. */
 const KEY_LABEL = "bot-bottle.image-key";
@@ -57,6 +62,10 @@ async function findImage(
   variable: string,
   { engine, signal }: ImagePorts,
 ): Promise<ResolvedImage> {
+  if (!isReference(reference)) {
+    const seen = `${variable} is "${reference}"`;
+    throw new UsageError("usage.invalid", `${seen}; the name or id of an image is expected`);
+  }
   const found = await engine.images.inspect(reference, { signal });
   if (found !== undefined) return { id: found.Id, reference, env: found.Config.Env };
   throw new LaunchError(

@@ -18,6 +18,11 @@ const TEMPLATE_FILES: Readonly<Record<string, readonly string[]>> = {
 /** Characters of a reference; anything else in an argument could end its line in a Dockerfile. */
 const REFERENCE = /^[A-Za-z0-9][\w.:@/-]{0,254}$/;
 
+/** True for what can be the name or id of an image. */
+export function isReference(text: string): boolean {
+  return REFERENCE.test(text);
+}
+
 /** Reads the settings from the operator's environment. Throws UsageError for one that cannot be meant. */
 export function parseBuildSettings(
   env: Readonly<Record<string, string | undefined>>,

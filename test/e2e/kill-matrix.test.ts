@@ -1,6 +1,6 @@
 // The owner of a bottle is ended in each way there is, at each step of its launch; afterwards cleanup must leave nothing on the
 // machine but the audit log, and never the loss of work.
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
@@ -13,22 +13,12 @@ import {
   reap,
   removeOrphanRun,
 } from "../../src/index.ts";
-import type { Child } from "../../src/process/exec.ts";
 import { createFakeBackend } from "../../src/testing/index.ts";
 import { makeWorld, type World } from "../support/bottle-world.ts";
+import { AGENT, endBy, leftovers, runUntil, startPaused, WAYS } from "../support/kill-matrix.ts";
 import { requires } from "../support/requires.ts";
 
 const exec = createExec();
-const WAYS: readonly (readonly NodeJS.Signals[])[] = [
-  ["SIGINT"],
-  ["SIGINT", "SIGINT"],
-  ["SIGTERM"],
-  ["SIGHUP"],
-  ["SIGKILL"],
-];
-const AGENT =
-  "agent_provider: { template: command, settings: { argv: [/bin/sh, -c, 'echo work > made.txt; echo RUNNING; exec sleep 300'] } }";
-
 /** Processes of bottles: those of this test's own making are the difference to the ones seen before. */
 function bottleProcesses(): Map<string, string> {
   const found = new Map<string, string>();
@@ -71,51 +61,6 @@ async function cleanUp(world: World): Promise<void> {
     await reap(item, world.home, ports, item.backend === "fake" ? createFakeBackend() : undefined);
   }
   for (const directory of await findOrphanRuns(world.home)) await removeOrphanRun(directory);
-}
-
-function leftovers(world: World): string[] {
-  const below = (directory: string): string[] =>
-    existsSync(directory) ? readdirSync(directory) : [];
-  const sockets = readFileSync("/proc/net/unix", "utf8")
-    .split("\n")
-    .filter((line) => line.includes(world.root));
-  return [
-    ...below(world.home.run),
-    ...below(world.home.state),
-    ...below(world.home.queue),
-    ...sockets,
-  ];
-}
-
-async function runUntil(child: Child, text: string): Promise<void> {
-  let seen = "";
-  await new Promise<void>((resolve, reject) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.on("data", (chunk: Buffer) => {
-        seen += chunk.toString();
-        if (seen.includes(text)) resolve();
-      });
-    }
-    void child.exited.then((exit) =>
-      reject(new Error(`ended with ${JSON.stringify(exit)} before "${text}": ${seen}`)),
-    );
-  });
-}
-
-async function endBy(child: Child, way: readonly NodeJS.Signals[]): Promise<void> {
-  for (const signal of way) child.kill(signal);
-  await child.exited;
-}
-
-function startPaused(world: World, program: string, argv: readonly string[]): Promise<Child> {
-  return exec.start(
-    [process.execPath, join(import.meta.dirname, "../fixtures/programs", program), ...argv],
-    {
-      cwd: world.project,
-      env: { ...world.env, BOT_BOTTLE_HOME: world.home.home },
-      stdio: ["ignore", "pipe", "pipe"],
-    },
-  );
 }
 
 const PLATFORMS = [

@@ -1,4 +1,6 @@
 // What a guest on a network with its bundle is refused for: each way out, one at a time.
+import { createSocket } from "node:dgram";
+import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
 import type { Guest, NetworkPlan, ProbeTarget } from "../../src/backends/contract.ts";
 import { verifyInternal } from "../../src/bottle/verify-internal.ts";
@@ -80,4 +82,49 @@ describe("a guest that shares a network with its bundle", () => {
   ])("is refused with %s", (_what, answers, reason) =>
     expect(verify(answers)).rejects.toThrow(reason),
   );
+
+  it("is refused when the host was reached, whatever the guest says of it", async () => {
+    const here = { ...network, subnet: "127.77.0.0/24", gateway: "127.0.0.1" };
+    const probe: Guest["probe"] = async (target) => {
+      if (target.type === "interfaces") return "eth0,lo";
+      if (target.type !== "tcp") return "timeout";
+      if (target.host === here.bundleAddress) return "refused";
+      if (target.host === here.gateway) {
+        const from = { localAddress: "127.77.0.128" };
+        const socket = connect({ host: target.host, port: target.port, ...from });
+        await new Promise((resolve) => socket.once("connect", resolve));
+        socket.destroy();
+      }
+      return "unreachable";
+    };
+    await expect(verifyInternal(here, { probe }, Promise.resolve())).rejects.toThrow(
+      /the host was reached from 127\.77\.0\.128/,
+    );
+  });
+
+  it("is refused when the host hears what it calls to all", async () => {
+    const socket = createSocket("udp4");
+    const probe: Guest["probe"] = async (target) => {
+      if (target.type === "interfaces") return "eth0,lo";
+      if (target.type === "broadcast")
+        await new Promise((resolve) => socket.send("all", target.port, "127.0.0.1", resolve));
+      return isTo(target, network.bundleAddress) ? "refused" : "unreachable";
+    };
+    const called = verifyInternal(network, { probe }, Promise.resolve());
+    await expect(called).rejects.toThrow(/broadcast/);
+    socket.close();
+  });
+
+  it("is not tried before the bundle is on the network", async () => {
+    const asked: ProbeTarget[] = [];
+    const joined = Promise.withResolvers<void>();
+    const probe: Guest["probe"] = (target) => {
+      asked.push(target);
+      return Promise.resolve(target.type === "interfaces" ? "eth0,lo" : "unreachable");
+    };
+    const proof = verifyInternal(network, { probe }, joined.promise);
+    expect(asked.some((it) => isTo(it, network.bundleAddress))).toBe(false);
+    joined.reject(new Error("no bundle"));
+    await expect(proof).rejects.toThrow("no bundle");
+  });
 });

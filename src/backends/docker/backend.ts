@@ -1,5 +1,6 @@
 /** The docker backend: a guest in a container without a network, through the engine's API. Needs an engine and an image. */
 import type { Backend } from "../contract.ts";
+import { findObjects, removeObject } from "./find-objects.ts";
 import { launchDocker } from "./launch.ts";
 import { probeDocker } from "./probe.ts";
 import { reapDocker } from "./reap.ts";
@@ -11,4 +12,6 @@ export const docker: Backend = {
   survey: surveyDocker,
   launch: launchDocker,
   reap: reapDocker,
+  findObjects,
+  removeObject,
 };

@@ -17,6 +17,7 @@ import type {
 } from "../contract.ts";
 import type { GuestLink } from "../shared/guest-link.ts";
 import { descriptorOf, joinDescriptors } from "../shared/join-descriptors.ts";
+import { releaseName } from "./image-name.ts";
 import { inspectProcess, inspectRecord } from "./isolation.ts";
 import { startOnTerminal } from "./terminal-session.ts";
 
@@ -178,7 +179,7 @@ export class DockerGuest implements Guest {
 
   /** Asks guest-init first, so that sessions can end by themselves; then kills. The engine removes what is left in its own time. */
   async #end(): Promise<void> {
-    const { link, engine, container, context, ended, first } = this.#parts;
+    const { plan, link, engine, container, context, ended, first } = this.#parts;
     const { clock, log } = context.ports;
     if (this.#running > 0) {
       await this.#endTerminals();
@@ -189,6 +190,7 @@ export class DockerGuest implements Guest {
     const isGone = first !== undefined && !isAlive(first);
     if (!isGone && !(await settlesWithin(ended, GONE_MS, clock)))
       await engine.containers.remove(container);
+    await releaseName(plan, { engine, log, container });
     engine[Symbol.dispose]();
   }
 }

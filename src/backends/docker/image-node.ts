@@ -11,6 +11,8 @@ import { runProbe } from "./run-probe.ts";
 const MIN_MAJOR = 20;
 /** The shell is asked too: it is the guest's first process. */
 const PRINT = 'exec "$0" -p "process.execPath + \' \' + process.versions.node"';
+/** How runtimes say that the program is missing. */
+const NO_SHELL = /\/bin\/sh\b.{0,80}no such file/;
 const ANSWER = /^(\/\S+) (\d+)\.\d+\.\d+\s*$/;
 
 const kept = z.object({ path: z.string().check(z.startsWith("/")), isOurs: z.boolean() });
@@ -43,11 +45,17 @@ interface Found {
 }
 
 async function ask(engine: Engine, input: ImageNodeInput, node: string): Promise<Found> {
-  const { image, nodePath, signal } = input;
+  const { image, nodePath, cacheDir, signal } = input;
   const mounts = node === GUEST_NODE ? [bind(nodePath, GUEST_NODE, "ro")] : [];
   try {
     const argv = ["/bin/sh", "-c", PRINT, node] as const;
-    const { exitCode, stdout, stderr } = await runProbe(engine, { image, argv, mounts, signal });
+    const { exitCode, stdout, stderr } = await runProbe(engine, {
+      cacheDir,
+      image,
+      argv,
+      mounts,
+      signal,
+    });
     const [, path, major] = ANSWER.exec(stdout) ?? [];
     if (exitCode === 0 && path !== undefined && Number(major) >= MIN_MAJOR)
       return { path, reason: "" };
@@ -55,14 +63,17 @@ async function ask(engine: Engine, input: ImageNodeInput, node: string): Promise
     return { path: undefined, reason: seen === "" ? `exit status ${exitCode}` : seen };
   } catch (error) {
     if (!(error instanceof LaunchError)) throw error;
-    return { path: undefined, reason: messageOf(error) };
+    const said = messageOf(error);
+    return { path: undefined, reason: NO_SHELL.test(said) ? "it has no /bin/sh" : said };
   }
 }
 
 function refusal(input: ImageNodeInput, own: string, ours: string): HostError {
-  const message = `image "${input.reference}" cannot run guest-init: its own Node: ${own}; ours in it: ${ours}; a shell and Node ${MIN_MAJOR} or newer are expected`;
-  const hint =
-    "add to its Dockerfile: COPY --from=node:24-bookworm-slim /usr/local/bin/node /usr/local/bin/node";
+  const seen = own === ours ? own : `its own Node: ${own}; ours in it: ${ours}`;
+  const message = `image "${input.reference}" cannot run guest-init: ${seen}; a shell and Node ${MIN_MAJOR} or newer are expected`;
+  const hint = ours.includes("/bin/sh")
+    ? "use an image with a shell: its Dockerfile may begin with FROM node:24-bookworm-slim"
+    : "add to its Dockerfile: COPY --from=node:24-bookworm-slim /usr/local/bin/node /usr/local/bin/node";
   return new HostError("host.node-missing", message, { hint });
 }
 

@@ -10,12 +10,14 @@ import { openEngine } from "../../engine/engine.ts";
 import { engineStatus } from "../../engine/failure.ts";
 import type { EngineInfo } from "../../engine/schemas.ts";
 import { ensureImage } from "../../images/ensure-image.ts";
+import { ownershipLabels } from "../../process/ownership.ts";
 import type { Guest, GuestPlan, GuestResources, LaunchContext } from "../contract.ts";
 import { prepareEtcFiles } from "./etc-files.ts";
 import { DockerGuest } from "./guest.ts";
 import { mergeEnv } from "./guest-env.ts";
+import { imageObjects, releaseName } from "./image-name.ts";
 import { findImageNode } from "./image-node.ts";
-import { chooseLimits, OWN_TASKS } from "./limits.ts";
+import { adviseLimits, chooseLimits, ownTasks } from "./limits.ts";
 import { prepareMountPoints } from "./mount-points.ts";
 import { guestContainer, isGuest } from "./names.ts";
 import { CONTAINER_KIND, removeOurs } from "./reap.ts";
@@ -29,17 +31,26 @@ const LEAVING_MS = 2_000;
 
 /** Creates and starts the guest. Throws HostError or LaunchError; nothing is left behind then. */
 export async function launchDocker(plan: GuestPlan, context: LaunchContext): Promise<Guest> {
+  try {
+    return await launchGuest(plan, context);
+  } catch (error) {
+    throw adviseLimits(error, plan.limits);
+  }
+}
+
+async function launchGuest(plan: GuestPlan, context: LaunchContext): Promise<Guest> {
   await using scope = new Scope({ clock: context.ports.clock });
   const { signal } = context;
   const engine = scope.use("engine", await openEngine(context.ports.env, { signal }));
+  const name = guestContainer(plan.id);
+  const images = imageObjects(plan);
+  let resources: GuestResources = { processes: [], cgroups: [], objects: images };
+  if (Object.keys(images).length > 0) await context.onResources(resources);
+  const release = { engine, log: context.ports.log, container: undefined };
+  scope.defer("image name", () => releaseName(plan, release));
   const prepared = await prepare(engine, plan, context);
   const { body } = prepared;
-  const name = guestContainer(plan.id);
-  let resources: GuestResources = {
-    processes: [],
-    cgroups: [],
-    objects: { [CONTAINER_KIND]: [name] },
-  };
+  resources = { ...resources, objects: { [CONTAINER_KIND]: [name], ...images } };
   await context.onResources(resources);
   const container = await create(engine, name, { body, signal });
   scope.defer("container", () =>
@@ -84,11 +95,13 @@ async function prepare(engine: Engine, plan: GuestPlan, context: LaunchContext):
   ]);
   prepareMountPoints(plan, uid, gid);
   const etcFiles = prepareEtcFiles(plan, uid, gid);
-  const facts = { image: id, node, runtime, uid, gid, etcFiles, ownTasks: OWN_TASKS };
+  const ownership = ownershipLabels(cacheDir);
+  const used = runtime ?? info.DefaultRuntime;
+  const facts = { image: id, node, runtime, uid, gid, etcFiles, ownership };
   return {
-    body: renderContainer(plan, facts),
+    body: renderContainer(plan, { ...facts, ownTasks: ownTasks(used) }),
     info,
-    runtime: runtime ?? info.DefaultRuntime,
+    runtime: used,
     uid,
     env: mergeEnv(image.env, context.guestEnv),
   };

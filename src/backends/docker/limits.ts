@@ -1,10 +1,41 @@
 /** Says which mechanism holds each limit. A limit that the engine cannot hold refuses the launch. */
-import { HostError } from "../../base/errors.ts";
+import { HostError, LaunchError } from "../../base/errors.ts";
 import type { EngineInfo } from "../../engine/schemas.ts";
 import type { LimitReport, LimitsPlan } from "../contract.ts";
+import { GVISOR } from "./runtime.ts";
 
 /** Tasks of our own in the guest (the shell, Node's threads) that its group counts too. */
-export const OWN_TASKS = 16;
+const OWN_TASKS = 16;
+/** The same with gVisor, whose own threads are in the group as well: with 50 less it does not start on two processors. */
+const GVISOR_TASKS = 112;
+/** Below these a guest may be too small for its first process; they only decide what is advised. */
+const TIGHT = { memoryBytes: 64 * 1024 ** 2, processes: 32 } as const;
+
+/** Tasks that the limit on processes must leave room for. */
+export function ownTasks(runtime: string): number {
+  return runtime === GVISOR ? GVISOR_TASKS : OWN_TASKS;
+}
+
+/** Points to the bottle's limits where a container that has narrow ones could not start. */
+export function adviseLimits(error: unknown, limits: LimitsPlan): unknown {
+  const isOurs = error instanceof LaunchError && error.hint === undefined;
+  if (!isOurs || (error.code !== "launch.backend" && error.code !== "launch.guest-init"))
+    return error;
+  const { memoryBytes, processes, cpus } = limits;
+  const said = [
+    ...(memoryBytes !== undefined && memoryBytes < TIGHT.memoryBytes
+      ? [`memory ${Math.ceil(memoryBytes / 1024 ** 2)}MiB`]
+      : []),
+    ...(processes !== undefined && processes < TIGHT.processes ? [`processes ${processes}`] : []),
+    ...(cpus === undefined ? [] : [`cpus ${cpus}`]),
+  ];
+  if (said.length === 0) return error;
+  return new LaunchError(error.code, error.message, {
+    cause: error,
+    details: error.details,
+    hint: `change limits in the bottle file, which are ${said.join(", ")}`,
+  });
+}
 
 /** Throws HostError `host.limit-unavailable`. */
 export function chooseLimits(limits: LimitsPlan, info: EngineInfo): LimitReport {

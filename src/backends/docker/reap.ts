@@ -1,7 +1,8 @@
-/** Removes the container that a guest of a dead owner left. Only what carries our label is touched, whatever a record says. */
+/** Removes the container and the image's name that a guest of a dead owner left. Only what carries our label is touched, whatever a record says. */
 import type { Engine } from "../../engine/contract.ts";
 import { openEngine } from "../../engine/engine.ts";
 import type { BackendPorts, GuestResources } from "../contract.ts";
+import { IMAGE_KIND, reapName } from "./image-name.ts";
 import { isGuest } from "./names.ts";
 
 /** Kind of engine object in the records of guests. */
@@ -10,12 +11,14 @@ export const CONTAINER_KIND = "container";
 /** Ends and removes what is left. Throws HostError when the engine cannot be reached, so that the next cleanup tries again. */
 export async function reapDocker(resources: GuestResources, ports: BackendPorts): Promise<void> {
   const names = resources.objects[CONTAINER_KIND] ?? [];
-  if (names.length === 0) return;
+  const images = resources.objects[IMAGE_KIND] ?? [];
+  if (names.length + images.length === 0) return;
   using engine = await openEngine(ports.env);
   for (const name of names) {
     if (await removeOurs(engine, name)) continue;
     ports.log.warn("a container was left: it is not a guest's", { name });
   }
+  for (const name of images) await reapName(engine, name);
 }
 
 /** False when the container is somebody else's; true when it is gone. */

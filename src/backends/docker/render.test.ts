@@ -46,6 +46,7 @@ const FACTS: ContainerFacts = {
   gid: 1002,
   ownTasks: 16,
   etcFiles: [{ hostPath: "/h/state/web-a1b2c/etc/hosts", guestPath: "/etc/hosts" }],
+  ownership: { "bot-bottle.home": "h1", "bot-bottle.owner": "7 100 boot pid:[1]" },
 };
 
 describe("renderContainer", () => {

@@ -2,7 +2,7 @@
  * What a guest's container is made of. Pure: plan and facts to the body of one API call. Invariant: no capability, no way to get
  * one, a root that cannot be written, no network but the plan's, nothing of the host but what the plan names.
  */
-import type { ContainerBody, HostConfigBody, MountBody } from "../../engine/contract.ts";
+import type { ContainerBody, HostConfigBody, Labels, MountBody } from "../../engine/contract.ts";
 import type { GuestPlan } from "../contract.ts";
 import { guestLabels } from "./names.ts";
 import { renderSeccompProfile } from "./seccomp.ts";
@@ -38,6 +38,8 @@ export interface ContainerFacts {
   readonly ownTasks: number;
   /** Host file → guest path, single files that replace the image's. */
   readonly etcFiles: readonly EtcFile[];
+  /** Labels that say whose the container is. */
+  readonly ownership: Labels;
 }
 
 /** A file of the guest's /etc. */
@@ -57,7 +59,7 @@ export function renderContainer(plan: GuestPlan, facts: ContainerFacts): Contain
     User: `${facts.uid}:${facts.gid}`,
     WorkingDir: "/",
     Hostname: plan.hostname.slice(0, MAX_HOSTNAME),
-    Labels: guestLabels(plan),
+    Labels: guestLabels(plan.id, facts.ownership),
     ...{ AttachStdin: true, AttachStdout: true, AttachStderr: true },
     // With the owner's connection goes the container's input, and with it the lease.
     ...{ OpenStdin: true, StdinOnce: true, Tty: false },

@@ -1,9 +1,11 @@
 /** Runs one short program in a container that has nothing, and takes its output. Whatever comes of it, the container is gone after. */
 import { randomBytes } from "node:crypto";
 import type { Readable } from "node:stream";
+import type { HostPath } from "../../base/ids.ts";
 import { ignore } from "../../base/log.ts";
 import type { ContainerBody, Engine, HostConfigBody, MountBody } from "../../engine/contract.ts";
-import { ROLE_LABEL } from "./names.ts";
+import { ownershipLabels } from "../../process/ownership.ts";
+import { PROBE_ROLE, ROLE_LABEL } from "./names.ts";
 
 /** Time for a container to start, say its line and end; a busy machine takes some of it. */
 const PROBE_MS = 30_000;
@@ -12,6 +14,7 @@ const MEMORY_BYTES: number = 512 * 1024 * 1024;
 
 /** What is run. */
 export interface ProbeRun {
+  readonly cacheDir: HostPath;
   readonly image: string;
   readonly argv: readonly [string, ...string[]];
   readonly mounts?: readonly MountBody[];
@@ -56,7 +59,7 @@ function renderProbe(run: ProbeRun): ContainerBody {
     Cmd: rest,
     User: run.user ?? "65534:65534",
     WorkingDir: "/",
-    Labels: { [ROLE_LABEL]: "probe" },
+    Labels: { ...ownershipLabels(run.cacheDir), [ROLE_LABEL]: PROBE_ROLE },
     AttachStdout: true,
     AttachStderr: true,
     Healthcheck: { Test: ["NONE"] },

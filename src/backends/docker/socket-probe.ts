@@ -69,9 +69,9 @@ async function ask(input: SocketProbeInput): Promise<SocketAnswer> {
   try {
     await listen(scope, join(directory, SOCKET), nonce);
     const image = await emptyImage(input.engine, scope);
-    const { runtime, signal, engine } = input;
+    const { runtime, signal, engine, cacheDir } = input;
     const argv = [GUEST_NODE, "-e", PRINT] as const;
-    const run = { image, argv, mounts: mountsOf(directory), runtime, signal };
+    const run = { cacheDir, image, argv, mounts: mountsOf(directory), runtime, signal };
     const { stdout, stderr, exitCode } = await runProbe(engine, run);
     const [said = "", bootId = ""] = stdout.trim().split(" ");
     if (said === nonce) return { isReached: true, bootId, reason: "" };

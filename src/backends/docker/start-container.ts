@@ -42,7 +42,10 @@ export async function startContainer(engine: Engine, input: StartInput): Promise
   try {
     // Asked for before the start, so that the end is not missed. It goes with the engine's connections.
     const ended = endOf(containers.wait(container, "next-exit"));
-    await containers.start(container, { signal });
+    const started = containers.start(container, { signal });
+    // Not before: until then the engine works for us, and needs its processor.
+    context.onStarting?.();
+    await started;
     const [link, first] = await Promise.all([
       greet(stream, input, ended),
       findFirst(engine, container),

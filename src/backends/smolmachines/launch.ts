@@ -53,6 +53,7 @@ export async function launchMachine(
   const { smolvm, stateDir, base } = prepared;
   const objects = objectsOf(plan, prepared);
   await context.onResources({ processes: [], cgroups: [], objects });
+  context.onStarting?.();
   scope.defer("machine", () => endMachines(objects, ports));
   makeStateDir(stateDir, plan.hostUid === undefined ? undefined : smolvm.access);
   if (base !== undefined) makeBase(base);

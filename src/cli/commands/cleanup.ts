@@ -5,14 +5,16 @@ import { LineSplitter } from "../../base/lines.ts";
 import { silentLogger } from "../../base/log.ts";
 import {
   findLeftovers,
+  findOrphanObjects,
   findOrphanRuns,
   findUnrecorded,
-  type HomePaths,
   type ListedBottle,
   listBottles,
+  type OrphanObject,
   type ReapItem,
   reap,
   removeBottle,
+  removeOrphanObject,
   removeOrphanRun,
 } from "../../index.ts";
 import { createExec } from "../../process/spawn.ts";
@@ -29,7 +31,7 @@ export const cleanupCommand: Command = {
   name: "cleanup",
   summary: "remove what dead bottles left",
   description:
-    "Find what killed owners left behind (processes, run directories, records, control groups), show it, and remove it after one question. An agent's work is never removed, unless its bottle is named.",
+    "Find what killed owners left behind (processes, run directories, records, control groups, containers, networks), show it, and remove it after one question. An agent's work is never removed, unless its bottle is named.",
   isInterruptible: true,
   args: [
     {
@@ -60,6 +62,10 @@ interface CleanupPlan {
   readonly leftovers: readonly ReapItem[];
   /** Run directories that belong to no bottle. */
   readonly runs: readonly string[];
+  /** Containers and networks of this home's bottles that no record names. */
+  readonly objects: readonly OrphanObject[];
+  /** Why nobody could be asked for those; undefined when somebody was. */
+  readonly unasked: string | undefined;
   /** Kept bottles that the operator named. */
   readonly doomed: readonly Doomed[];
   /** Kept bottles that stay. */
@@ -71,8 +77,9 @@ interface CleanupPlan {
 type Doomed = Pick<ListedBottle, "slug" | "backend" | "kept">;
 
 async function runCleanup({ args, flags }: ParsedArgs, io: CommandIo): Promise<number> {
-  const plan = await makePlan(io.env.home, args);
-  const isEmpty = plan.leftovers.length + plan.runs.length + plan.doomed.length === 0;
+  const plan = await makePlan(io, args);
+  const { leftovers, runs, objects, doomed } = plan;
+  const isEmpty = leftovers.length + runs.length + objects.length + doomed.length === 0;
   const isJson = isSet(flags, "json");
   if (!isJson) printPlan(plan, isEmpty, io);
   const isAgreed = !isEmpty && (isSet(flags, "yes") || (!isJson && (await agrees(io))));
@@ -93,8 +100,20 @@ function leftError(failed: readonly Failed[], failures: readonly string[]): Laun
   });
 }
 
-async function makePlan(home: HomePaths, args: readonly string[]): Promise<CleanupPlan> {
-  const [leftovers, runs, bottles, unrecorded] = await Promise.all([
+/** Objects on an engine; one that is not there does not keep the rest from being cleaned. */
+async function findObjects(io: CommandIo): Promise<Pick<CleanupPlan, "objects" | "unasked">> {
+  try {
+    return { objects: await findOrphanObjects(io.env.home, portsOf(io)), unasked: undefined };
+  } catch (error) {
+    if (!(error instanceof BottleError)) throw error;
+    return { objects: [], unasked: error.message };
+  }
+}
+
+async function makePlan(io: CommandIo, args: readonly string[]): Promise<CleanupPlan> {
+  const { home } = io.env;
+  const [found, leftovers, runs, bottles, unrecorded] = await Promise.all([
+    findObjects(io),
     findLeftovers(home),
     findOrphanRuns(home),
     listBottles(home),
@@ -116,6 +135,7 @@ async function makePlan(home: HomePaths, args: readonly string[]): Promise<Clean
   }
   const kept = bottles.filter((bottle) => bottle.status === "kept");
   return {
+    ...found,
     leftovers,
     runs,
     doomed: [
@@ -130,7 +150,7 @@ async function makePlan(home: HomePaths, args: readonly string[]): Promise<Clean
 }
 
 function describePlan(plan: CleanupPlan): Record<string, unknown> {
-  const { leftovers, runs, doomed, kept, unrecorded } = plan;
+  const { leftovers, runs, objects, unasked, doomed, kept, unrecorded } = plan;
   return {
     leftovers: leftovers.map(({ name, backend, why, outcome }) => ({
       name,
@@ -139,6 +159,10 @@ function describePlan(plan: CleanupPlan): Record<string, unknown> {
       outcome,
     })),
     runs,
+    objects: objects.map(({ backend, object, why }) => ({
+      ...{ backend, kind: object.kind, name: object.name, bottle: object.bottle, why },
+    })),
+    ...(unasked === undefined ? {} : { unasked }),
     doomed: doomed.map(({ slug, kept: why }) => ({ slug, why })),
     kept: kept.map(({ slug, kept: why }) => ({ slug, why })),
     unrecorded,
@@ -154,6 +178,7 @@ function printPlan(plan: CleanupPlan, isEmpty: boolean, { output }: CommandIo): 
       why,
     ]),
     ...plan.runs.map((directory) => ["-", directory, "remove", "a run directory of no bottle"]),
+    ...plan.objects.map(({ backend, object, why }) => [backend, object.name, "remove", why]),
     ...plan.doomed.map(({ backend, slug, kept }) => [
       backend,
       slug,
@@ -163,6 +188,11 @@ function printPlan(plan: CleanupPlan, isEmpty: boolean, { output }: CommandIo): 
   ];
   for (const line of renderColumns(rows.map((row) => row.map(cleanLine)))) output.print(line);
   if (isEmpty) output.note("nothing to clean up");
+  noteStaying(
+    output,
+    "not looked for on the container engine:",
+    plan.unasked === undefined ? [] : [plan.unasked],
+  );
   noteStaying(
     output,
     "kept, because there is work in it:",
@@ -199,6 +229,16 @@ async function firstInputLine(): Promise<string | undefined> {
   return lines[0];
 }
 
+function portsOf({ env }: CommandIo): Parameters<typeof reap>[2] {
+  return {
+    exec: createExec(),
+    clock: systemClock,
+    log: silentLogger,
+    searchPath: env.all["PATH"] ?? "",
+    env: env.all,
+  };
+}
+
 /** Something that could not be removed. */
 interface Failed {
   readonly name: string;
@@ -208,13 +248,7 @@ interface Failed {
 /** Removes everything that can be removed; returns what could not. What frees space comes before what needs some. */
 async function perform(plan: CleanupPlan, io: CommandIo): Promise<readonly Failed[]> {
   const { home } = io.env;
-  const ports = {
-    exec: createExec(),
-    clock: systemClock,
-    log: silentLogger,
-    searchPath: io.env.all["PATH"] ?? "",
-    env: io.env.all,
-  };
+  const ports = portsOf(io);
   const failed: Failed[] = [];
   const attempt = async (name: string, work: Promise<unknown>): Promise<void> => {
     try {
@@ -231,6 +265,8 @@ async function perform(plan: CleanupPlan, io: CommandIo): Promise<readonly Faile
   const staysKept = ({ name, outcome }: ReapItem): boolean =>
     outcome === "keep" && !doomed.has(name);
   await reapThose((item) => !staysKept(item));
+  for (const orphan of plan.objects)
+    await attempt(orphan.object.name, removeOrphanObject(orphan, ports));
   for (const directory of plan.runs) await attempt(directory, removeOrphanRun(directory));
   for (const { slug } of plan.doomed) await attempt(slug, removeBottle(home, slug));
   await reapThose(staysKept);
