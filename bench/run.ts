@@ -3,6 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
+import { benchEgress } from "./egress.ts";
 import { benchExec } from "./exec.ts";
 import { benchHelp } from "./help.ts";
 import { benchMemory } from "./memory.ts";
@@ -16,6 +17,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   start: benchStart,
   exec: benchExec,
   memory: benchMemory,
+  egress: benchEgress,
 };
 const MIN_ROUNDS = 7;
 
