@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { benchDocker, hasEngine } from "./docker.ts";
+import { benchEgress } from "./egress.ts";
 import { benchExec } from "./exec.ts";
 import { benchHelp } from "./help.ts";
 import { benchMemory } from "./memory.ts";
@@ -18,6 +19,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   exec: benchExec,
   memory: benchMemory,
   ...(hasEngine() ? { docker: benchDocker } : {}),
+  egress: benchEgress,
 };
 const MIN_ROUNDS = 7;
 

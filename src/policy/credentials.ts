@@ -58,13 +58,48 @@ export function planCredentials(
   allPlaceholders: readonly Placeholder[],
 ): CredentialPlan {
   const pairs = parseQuery(query);
-  const elsewhere = findElsewhere(route, headers, pairs, allPlaceholders);
+  const { others, context } = tablesOf(route, allPlaceholders);
+  const elsewhere = findElsewhere(route, headers, pairs, others);
   if (elsewhere !== undefined) return { ok: false, verdict: elsewhere };
-  const { auth } = route;
-  if (auth === undefined) {
+  if (context === undefined) {
     return { ok: true, dropHeaders: [ALWAYS_DROPPED], query, inject: undefined };
   }
-  return planInjection({ route, auth, own: ownPlaceholders(auth) }, headers, query);
+  return planInjection(context, { headers, query, pairs });
+}
+
+/** What follows from a route alone. */
+interface RouteTables {
+  readonly all: readonly Placeholder[];
+  /** Placeholders of other hosts. */
+  readonly others: readonly Placeholder[];
+  readonly context: AuthContext | undefined;
+}
+
+const tables = new WeakMap<Route, RouteTables>();
+
+function tablesOf(route: Route, all: readonly Placeholder[]): RouteTables {
+  const known = tables.get(route);
+  if (known?.all === all) return known;
+  const own = new Set(all.filter((it) => isOwnPlaceholder(it, route)).map((it) => it.value));
+  const others = all.filter((it) => !own.has(it.value));
+  const { auth } = route;
+  const made = { all, others, context: auth && contextOf(route, auth) };
+  tables.set(route, made);
+  return made;
+}
+
+function contextOf(route: Route, auth: RouteAuth): AuthContext {
+  const inject = injectionOf(auth);
+  const names = new Set([
+    ...CREDENTIAL_HEADERS,
+    ...(inject.kind === "header" ? [inject.name.toLowerCase()] : []),
+  ]);
+  const fields = new Set([
+    ...CREDENTIAL_FIELDS,
+    ...(inject.kind === "query" ? [looseFieldName(inject.name)] : []),
+  ]);
+  const own = ownPlaceholders(auth);
+  return { route, auth, own, inject, names, fields, dropHeaders: [...names] };
 }
 
 /** The first placeholder that came to a host not its own, in any header or query field. */
@@ -72,10 +107,8 @@ function findElsewhere(
   route: Route,
   headers: HeaderList,
   pairs: readonly QueryPair[],
-  all: readonly Placeholder[],
+  others: readonly Placeholder[],
 ): Deny | undefined {
-  const own = new Set(all.filter((it) => isOwnPlaceholder(it, route)).map((it) => it.value));
-  const others = all.filter((it) => !own.has(it.value));
   if (others.length === 0) return undefined;
   const values: [string, string][] = [
     ...headers.map(([name, value]): [string, string] => [`header ${headerName(name)}`, value]),
@@ -102,29 +135,32 @@ interface AuthContext {
   readonly route: Route;
   readonly auth: RouteAuth;
   readonly own: readonly Placeholder[];
+  readonly inject: Injection;
+  /** Lower-case names of headers, and loose names of fields, where credentials stand. */
+  readonly names: ReadonlySet<string>;
+  readonly fields: ReadonlySet<string>;
+  readonly dropHeaders: readonly string[];
 }
 
-function planInjection(context: AuthContext, headers: HeaderList, query: string): CredentialPlan {
-  const { auth } = context;
-  const inject = injectionOf(auth);
-  const names = new Set([
-    ...CREDENTIAL_HEADERS,
-    ...(inject.kind === "header" ? [inject.name.toLowerCase()] : []),
-  ]);
-  const fields = new Set([
-    ...CREDENTIAL_FIELDS,
-    ...(inject.kind === "query" ? [looseFieldName(inject.name)] : []),
-  ]);
+/** What the guest sent. */
+interface Sent {
+  readonly headers: HeaderList;
+  readonly query: string;
+  readonly pairs: readonly QueryPair[];
+}
+
+function planInjection(context: AuthContext, { headers, query, pairs }: Sent): CredentialPlan {
+  const { inject, names, fields, dropHeaders } = context;
   const isField = (pair: QueryPair): boolean => fields.has(looseFieldName(pair.name));
-  const sent: [string, string][] = [
+  const found = pairs.filter(isField);
+  const sent: (readonly [string, string])[] = [
     ...headers.filter(([name]) => names.has(name.toLowerCase())),
-    ...parseQuery(query)
-      .filter(isField)
-      .map((pair): [string, string] => ["query field", pair.value]),
-  ].map(([where, value]) => [where, value]);
+    ...found.map((pair) => ["query field", pair.value] as const),
+  ];
   const verdict = judgeSent(context, sent);
   if (verdict !== undefined) return { ok: false, verdict };
-  return { ok: true, dropHeaders: [...names], query: removePairs(query, isField), inject };
+  const rest = found.length === 0 ? query : removePairs(query, isField);
+  return { ok: true, dropHeaders, query: rest, inject };
 }
 
 /** Judges the values that the guest put where credentials stand. */

@@ -8,12 +8,20 @@ export type GitOperation = "push" | "fetch";
 const segmentsOf = (path: string): readonly string[] =>
   path.split("/").map((segment) => (segment.split(/;|%3B/)[0] ?? "").toLowerCase());
 
+/** What a path or a query must hold to mean anything to git, or to hide it. */
+const MAY_MEAN_GIT = /git|info|%/i;
+
 /** Tells what git operation a request on a normalised path is part of. */
 export function gitOperation(
   path: string,
   query: string,
   headers: HeaderList,
 ): GitOperation | undefined {
+  const mayMeanGit =
+    MAY_MEAN_GIT.test(path) ||
+    MAY_MEAN_GIT.test(query) ||
+    headers.some(([, value]) => MAY_MEAN_GIT.test(value));
+  if (!mayMeanGit) return undefined;
   const segments = segmentsOf(path).filter((it) => it !== "");
   const services = parseQuery(query)
     .filter((pair) => pair.name.trim().toLowerCase() === "service")

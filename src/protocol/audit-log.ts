@@ -81,7 +81,7 @@ export function openAuditLog(path: string, options: AuditLogOptions): AuditLog {
 /** SHA-256 of a line's bytes without its newline, in hex. */
 export function hashLine(line: Uint8Array): string {
   // Loaded on first use: the bundle opens its log before it is ready and hashes only afterwards.
-  return process.getBuiltinModule("node:crypto").createHash("sha256").update(line).digest("hex");
+  return process.getBuiltinModule("node:crypto").hash("sha256", line, "hex");
 }
 
 /** Parses one line; undefined when it does not follow the schema. */
@@ -100,6 +100,7 @@ class OpenLog implements AuditLog {
   readonly #options: AuditLogOptions;
   #tail: Tail;
   #isClosed = false;
+  #time = { at: Number.NaN, text: "" };
 
   constructor(fd: number, options: AuditLogOptions) {
     this.#fd = fd;
@@ -142,6 +143,13 @@ class OpenLog implements AuditLog {
     if (fstatSync(this.#fd).size !== this.#tail.size) this.#tail = readTail(this.#fd);
   }
 
+  /** Requests come many a millisecond, and writing a date out costs as much as hashing a line. */
+  #now(): string {
+    const now = this.#options.clock.now();
+    if (this.#time.at !== now) this.#time = { at: now, text: isoTime(now) };
+    return this.#time.text;
+  }
+
   #refuseBeyond(size: number): void {
     const { maxBytes } = this.#options;
     if (maxBytes === undefined || size <= maxBytes) return;
@@ -155,14 +163,14 @@ class OpenLog implements AuditLog {
   #write(event: AuditEvent, before: "" | "\n"): AuditLine {
     const line: AuditLine = {
       v: AUDIT_SCHEMA_VERSION,
-      time: isoTime(this.#options.clock.now()),
+      time: this.#now(),
       seq: this.#tail.seq + 1,
       bottle: this.#options.bottle,
       ...clipEvent(event),
       prev: hashOf(this.#tail),
     };
-    const text = Buffer.from(JSON.stringify(line));
-    const bytes = Buffer.concat([Buffer.from(before), text, Buffer.from("\n")]);
+    const bytes = Buffer.from(`${before}${JSON.stringify(line)}\n`);
+    const text = bytes.subarray(before.length, bytes.length - 1);
     this.#refuseBeyond(this.#tail.size + bytes.length);
     const written = writeSync(this.#fd, bytes);
     if (written !== bytes.length) {

@@ -2,19 +2,32 @@
  * Runs all detectors over one view. Findings inside one of the bottle's own placeholders are dropped. Invariant: an empty answer
  * means that everything was looked at.
  */
-import type { Detector, Finding, ScanPolicy, Unjudged, View } from "./types.ts";
+import type { Detection, Detector, Finding, ScanPolicy, Unjudged, View } from "./types.ts";
 
 /** Most findings of one detector in one view: more change no decision, and redaction scans again. */
 export const MAX_FINDINGS = 256;
 
 /** Searches a view; findings come in order of their offset, what could not be judged after them. */
 export function scan(view: View, policy: ScanPolicy): readonly (Finding | Unjudged)[] {
+  const detections = policy.detectors.map((detector) => detector.find(view, MAX_FINDINGS));
+  // Nearly everything is clean, and then nobody needs to know where placeholders stand.
+  if (detections.every((it) => it.findings.length === 0 && it.isComplete)) return CLEAN;
   const inert = policy.placeholders.flatMap((text) => occurrences(view.bytes, text));
-  const judged = policy.detectors.map((detector) => run(detector, view, inert));
+  const judged = policy.detectors.map((detector, index) =>
+    judge(detector, { view, detection: detections[index] ?? UNSEEN }, inert),
+  );
   const findings = judged
     .flatMap((it) => it.findings)
     .toSorted((a, b) => a.offset - b.offset || b.length - a.length);
   return [...findings, ...judged.flatMap((it) => it.unjudged ?? [])];
+}
+
+const CLEAN: readonly (Finding | Unjudged)[] = [];
+const UNSEEN: Detection = { findings: [], isComplete: false };
+
+interface Searched {
+  readonly view: View;
+  readonly detection: Detection;
 }
 
 interface Judged {
@@ -22,8 +35,12 @@ interface Judged {
   readonly unjudged: Unjudged | undefined;
 }
 
-function run(detector: Detector, view: View, inert: readonly Stretch[]): Judged {
-  const { findings, isComplete } = detector.find(view, MAX_FINDINGS);
+function judge(
+  detector: Detector,
+  { view, detection }: Searched,
+  inert: readonly Stretch[],
+): Judged {
+  const { findings, isComplete } = detection;
   const isInert = (it: Finding): boolean =>
     inert.some((at) => at.start <= it.offset && at.end >= it.offset + it.length);
   const kept = findings.filter((it) => !isInert(it));

@@ -83,6 +83,10 @@ export function createStreamMasker(
 
   const release = (bytes: Buffer, open: number): Buffer => {
     const covers = findCovers(secrets, bytes).filter((it) => it.start < open);
+    if (covers.length === 0) {
+      held = bytes.subarray(open);
+      return open === bytes.length ? bytes : bytes.subarray(0, open);
+    }
     const parts: Buffer[] = [];
     let done = 0;
     for (const cover of covers) {

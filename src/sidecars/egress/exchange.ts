@@ -10,12 +10,12 @@ import { HeaderBlock } from "./header-block.ts";
 import { endToEnd } from "./headers.ts";
 import { injectBody } from "./inject-body.ts";
 import type {
-  AnswerHead,
   AnswerReceiver,
   BodyFault,
   BodySource,
   ForwardBody,
   Outgoing,
+  ReceivedHead,
   Switched,
   UpstreamLink,
 } from "./message.ts";
@@ -84,7 +84,7 @@ export class Exchange implements AnswerReceiver {
     this.#outgoing.interim(status, maskHeaders(kept, this.#secrets()));
   }
 
-  answer(head: AnswerHead, body: BodySource): void {
+  answer(head: ReceivedHead, body: BodySource): void {
     if (this.#isOver) {
       body.cancel();
       return;

@@ -3,7 +3,7 @@ import type { HeaderList } from "../../policy/headers.ts";
 import { HeaderBlock } from "./header-block.ts";
 
 /** Headers of the connection itself (RFC 9110, 7.6.1) and their historic companions; none is ever forwarded. */
-const HOP_BY_HOP: ReadonlySet<string> = new Set([
+const HOP_BY_HOP = [
   "connection",
   "keep-alive",
   "proxy-authenticate",
@@ -15,10 +15,13 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "transfer-encoding",
   "upgrade",
   "http2-settings",
-]);
+];
 
 /** Headers that frame a message or name its server: whoever writes the message sets them. */
-const WRITTEN_ANEW: ReadonlySet<string> = new Set(["host", "content-length", "expect"]);
+const WRITTEN_ANEW = ["host", "content-length", "expect"];
+
+const NEVER_FORWARDED: ReadonlySet<string> = new Set([...HOP_BY_HOP, ...WRITTEN_ANEW]);
+const NONE: readonly string[] = [];
 
 /** Removes headers by name, given in lower case. */
 export function withoutHeaders(headers: HeaderList, names: readonly string[]): HeaderList {
@@ -26,14 +29,16 @@ export function withoutHeaders(headers: HeaderList, names: readonly string[]): H
 }
 
 /** What may go on: nothing of the connection, also what `Connection` names, nothing of framing, nothing of `dropped`. */
-export function endToEnd(block: HeaderBlock, dropped: readonly string[]): HeaderList {
-  const named = block.tokens("connection");
+export function endToEnd(block: HeaderBlock, dropped: readonly string[] = NONE): HeaderList {
   const { list, names } = block;
-  return list.filter((_, at) => {
-    const name = names[at] ?? "";
-    if (HOP_BY_HOP.has(name) || WRITTEN_ANEW.has(name)) return false;
-    return !dropped.includes(name) && !named.includes(name);
-  });
+  const named = block.tokens("connection");
+  const kept: (readonly [string, string])[] = [];
+  for (const [at, name] of names.entries()) {
+    if (NEVER_FORWARDED.has(name) || dropped.includes(name) || named.includes(name)) continue;
+    const field = list[at];
+    if (field !== undefined) kept.push(field);
+  }
+  return kept;
 }
 
 /** Trailers that mean something behind a body and nothing before it; any other is dropped (RFC 9110, 6.5.1). */

@@ -81,6 +81,8 @@ export interface AnswerHead {
   readonly status: number;
   readonly reason: string;
   readonly headers: HeaderList;
+  /** The same headers as lines of HTTP/1.1, where somebody has made them already. */
+  readonly lines?: string | undefined;
   /** Of an answer to HEAD, what the body would have. */
   readonly framing: Framing;
 }
@@ -89,6 +91,14 @@ export interface AnswerHead {
 export interface Switched {
   readonly socket: Socket;
   readonly rest: Buffer | undefined;
+}
+
+/** Beginning of an answer as an upstream sent it. */
+export interface ReceivedHead {
+  readonly status: number;
+  readonly reason: string;
+  readonly block: HeaderBlock;
+  readonly framing: Framing;
 }
 
 /** Where the answer to one request goes. After `end` or `reset` every call but a second one of these is a fault. */
@@ -126,6 +136,8 @@ export interface ForwardHead {
   readonly target: string;
   /** Without Host, framing and those of the connection. */
   readonly headers: HeaderList;
+  /** The same headers as lines of HTTP/1.1, where somebody has made them already. */
+  readonly lines?: string | undefined;
   readonly framing: Framing;
   /** The guest understands trailers of an answer. */
   readonly takesTrailers: boolean;
@@ -137,7 +149,7 @@ export interface ForwardHead {
 export interface AnswerReceiver {
   interim(status: number, headers: HeaderList): void;
   /** The body must be made to flow before this returns, or be cancelled. */
-  answer(head: AnswerHead, body: BodySource): void;
+  answer(head: ReceivedHead, body: BodySource): void;
   /** The upstream agreed to switch; the connection is the receiver's. */
   switched(answer: HeaderBlock, upstream: Switched): void;
   /** There will be no answer. `isStale`: a reused connection broke before a single byte of one. */

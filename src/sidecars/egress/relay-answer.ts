@@ -7,14 +7,14 @@ import { createStreamMasker, type StreamMasker } from "../../policy/dlp/stream.t
 import type { HeaderList } from "../../policy/headers.ts";
 import { codingsOf } from "./decode-body.ts";
 import { decodedSource } from "./decoded-source.ts";
-import { HeaderBlock } from "./header-block.ts";
 import { endToEnd, safeTrailers } from "./headers.ts";
+import { lines } from "./http1/writer.ts";
 import {
-  type AnswerHead,
   type BodyFault,
   type BodySink,
   type BodySource,
   type Outgoing,
+  type ReceivedHead,
   STREAM_BODY,
 } from "./message.ts";
 import { MAX_SAMPLED_BODY_BYTES } from "./record.ts";
@@ -40,20 +40,22 @@ export interface Relay {
 
 /** Begins to relay an answer. Undefined when it cannot be read: nothing was sent then. */
 export function relayAnswer(
-  head: AnswerHead,
+  head: ReceivedHead,
   body: BodySource,
   outgoing: Outgoing,
   options: RelayOptions,
 ): Relay | undefined {
   const { secrets, isHead } = options;
-  const block = HeaderBlock.of(head.headers);
+  const { block } = head;
   const codings = secrets === undefined ? [] : codingsOf(block.values("content-encoding"));
   const isDecoded = codings.length > 0 && !isHead && head.status !== 304 && head.status !== 204;
   const source = isDecoded ? decodedSource(body, codings) : body;
   if (source === undefined) return undefined;
   const dropped = isDecoded ? [...NEVER_RELAYED, "content-encoding"] : NEVER_RELAYED;
-  const headers = maskHeaders(endToEnd(block, dropped), secrets);
-  outgoing.head({ ...head, headers, framing: isDecoded ? STREAM_BODY : head.framing });
+  const { headers, lines } = maskedFields(endToEnd(block, dropped), secrets);
+  const { status, reason } = head;
+  const framing = isDecoded ? STREAM_BODY : head.framing;
+  outgoing.head({ status, reason, headers, lines, framing });
   const { onSample } = options;
   const sampler = onSample && new Sampler((sample) => onSample(headers, sample));
   const masker = secrets && createStreamMasker(secrets);
@@ -133,17 +135,26 @@ class Sampler {
   }
 }
 
-/** Masks values in headers: all of them are searched at once, and one by one only where something was found. */
+/** Masks values in headers. */
 export function maskHeaders(headers: HeaderList, secrets: KnownSecrets | undefined): HeaderList {
-  if (secrets === undefined || headers.length === 0) return headers;
-  let text = "";
-  for (const [, value] of headers) text += `${value}\n`;
+  return maskedFields(headers, secrets).headers;
+}
+
+/** All values are searched at once, and one by one only where something was found. */
+function maskedFields(
+  headers: HeaderList,
+  secrets: KnownSecrets | undefined,
+): { readonly headers: HeaderList; readonly lines: string | undefined } {
+  const text = lines(headers);
+  if (secrets === undefined || headers.length === 0) return { headers, lines: text };
   let isFound = false;
   secrets.literals.find(Buffer.from(text, "latin1"), () => {
     isFound = true;
     return false;
   });
-  return isFound ? headers.map(([name, value]) => [name, maskValue(value, secrets)]) : headers;
+  if (!isFound) return { headers, lines: text };
+  const masked = headers.map(([name, value]) => [name, maskValue(value, secrets)] as const);
+  return { headers: masked, lines: undefined };
 }
 
 function maskValue(value: string, secrets: KnownSecrets): string {

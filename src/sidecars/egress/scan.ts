@@ -6,11 +6,18 @@ import { deny } from "../../policy/decide.ts";
 import { redact } from "../../policy/dlp/mask.ts";
 import { scan } from "../../policy/dlp/scan.ts";
 import { createStreamScanner } from "../../policy/dlp/stream.ts";
-import { type ScanPolicy, type Surface, textView } from "../../policy/dlp/types.ts";
+import {
+  type Finding,
+  type ScanPolicy,
+  type Surface,
+  textView,
+  type Unjudged,
+} from "../../policy/dlp/types.ts";
 import type { HeaderList } from "../../policy/headers.ts";
 import { judgeJsonCredential } from "../../policy/json-credential.ts";
 import { formatTarget } from "../../policy/path.ts";
 import type { Deny, ReasonCode } from "../../policy/verdict.ts";
+import { LruMap } from "../../tls/lru-map.ts";
 import { type BodyStart, type BufferBudget, MAX_WHOLE_BODY_BYTES, readBodyStart } from "./body.ts";
 import type { Arrival, Authorized, OutgoingBody, Scanned, StepResult } from "./context.ts";
 import { codingsOf, decodeBody } from "./decode-body.ts";
@@ -68,21 +75,49 @@ async function judge(
   return judgeCredential({ ...head, body: { kind: "whole", bytes: judged }, isRedacted });
 }
 
+/** What was searched before and is clean: clients repeat their host and their header lines with every request. */
+interface Clean {
+  readonly hosts: LruMap<string, true>;
+  readonly blocks: WeakSet<HeaderBlock>;
+}
+
+const MAX_CLEAN_HOSTS = 256;
+const cleanBy = new WeakMap<ScanPolicy, Clean>();
+
+function cleanOf(policy: ScanPolicy): Clean {
+  const known = cleanBy.get(policy);
+  if (known !== undefined) return known;
+  const clean: Clean = { hosts: new LruMap(MAX_CLEAN_HOSTS), blocks: new WeakSet() };
+  cleanBy.set(policy, clean);
+  return clean;
+}
+
 /** Searches a host name on its own: where a wildcard allows names of the guest's choice they may carry a secret. */
 export function scanHost(host: string, rule: string, policy: ScanPolicy): Deny | undefined {
+  const { hosts } = cleanOf(policy);
+  if (hosts.get(host) === true) return undefined;
   const [finding] = scan(textView("host", host), policy);
-  return finding === undefined ? undefined : found(finding, rule);
+  if (finding !== undefined) return found(finding, rule);
+  hosts.set(host, true);
+  return undefined;
+}
+
+function scanBlock(block: HeaderBlock, policy: ScanPolicy): Finding | Unjudged | undefined {
+  const { blocks } = cleanOf(policy);
+  if (blocks.has(block)) return undefined;
+  const [finding] = scan(headerView(block.list), policy);
+  if (finding === undefined) blocks.add(block);
+  return finding;
 }
 
 /** Searches everything but the body; masks where the route says so. */
 function scanHead(asked: Authorized, policy: ScanPolicy): StepResult<Scanned> {
-  const { route, path, query, headers } = asked;
+  const { route, path, query, headers, block } = asked;
   const inHost = scanHost(asked.authority.host, route.rule, policy);
   if (inHost !== undefined) return inHost;
   const clean = passed(asked);
   const finding =
-    scan(textView("url", formatTarget(path, query)), policy)[0] ??
-    scan(headerView(headers), policy)[0];
+    scan(textView("url", formatTarget(path, query)), policy)[0] ?? scanBlock(block, policy);
   if (finding === undefined) return clean;
   if (route.outboundOnMatch !== "redact") return found(finding, route.rule);
   const masked = {

@@ -86,18 +86,19 @@ export class BodyStream implements BodySource {
 
   #drain(): void {
     const sink = this.#sink;
+    const isLate = this.#waiting.length > 0;
     while (sink !== undefined && !this.#isPaused && !this.#isCancelled) {
       const chunk = this.#waiting.shift();
       if (chunk === undefined) {
         if (this.#end === undefined) this.#tap.resume();
         else this.#deliver();
-        this.settle();
-        return;
+        break;
       }
       // The sink may be replaced by what it was just given.
       if (!(this.#sink ?? sink).data(chunk)) this.#isPaused = true;
     }
-    this.settle();
+    // What comes with the rest of a read is let out at its end.
+    if (isLate) this.settle();
   }
 
   #deliver(): void {

@@ -14,6 +14,20 @@ export class Malformed {
   }
 }
 
+/** Most spellings of names that are remembered: real messages use a few dozen. */
+const MAX_NAMES = 2048;
+const lowerNames = new Map<string, string>();
+
+/** The lower-case form of a name, the same string each time. */
+function lowerName(name: string): string {
+  const known = lowerNames.get(name);
+  if (known !== undefined) return known;
+  const lower = name.toLowerCase();
+  const shared = lowerNames.get(lower) ?? lower;
+  if (lowerNames.size < MAX_NAMES && name.length <= 64) lowerNames.set(name, shared);
+  return shared;
+}
+
 /** Parses header lines, each with its CRLF, that take up `text` from `start` on. */
 export function parseFields(text: string, start: number): HeaderBlock | Malformed {
   if (start >= text.length) return NO_HEADERS;
@@ -28,7 +42,7 @@ export function parseFields(text: string, start: number): HeaderBlock | Malforme
     if (value === undefined) return new Malformed("a header's value holds a control byte");
     const name = text.substring(at, colon);
     list.push([name, value]);
-    names.push(name.toLowerCase());
+    names.push(lowerName(name));
     at = end + 2;
   }
   if (list.length > MAX_HEADER_COUNT) return new Malformed("there are too many header lines");

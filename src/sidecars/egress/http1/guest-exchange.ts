@@ -111,7 +111,7 @@ export class GuestExchange implements Outgoing {
     if (coding.kind === "rest") this.keepsOpen = false;
     const framing = isBodyless ? bodylessFraming(head) : framingLine(coding);
     const close = this.keepsOpen ? "" : "Connection: close\r\n";
-    const text = `HTTP/1.1 ${head.status} ${head.reason}\r\n${lines(head.headers)}${framing}${close}\r\n`;
+    const text = `HTTP/1.1 ${head.status} ${head.reason}\r\n${head.lines ?? lines(head.headers)}${framing}${close}\r\n`;
     this.#host.writer.begin(text, coding);
   }
 

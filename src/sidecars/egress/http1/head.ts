@@ -92,7 +92,7 @@ export function parseStatusHead(text: string): StatusHead | Malformed {
   if (!isAllOf(VALUE, text, 12, end)) return new Malformed("the reason holds a control byte");
   const block = parseFields(text, end + 2);
   if (block instanceof Malformed) return block;
-  return { version, status, reason: text.substring(13, end), block };
+  return { version, status, reason: end > 13 ? text.substring(13, end) : "", block };
 }
 
 function readStatus(text: string): number | undefined {

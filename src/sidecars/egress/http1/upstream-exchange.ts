@@ -62,8 +62,9 @@ export class UpstreamExchange implements ForwardBody {
   /** Sends the head, and the body where it is there already. */
   begin(head: ForwardHead, whole: Buffer | undefined): void {
     const { method, target, host, headers, framing } = head;
+    const fields = head.lines ?? lines(headers);
     const coding = codingOf(framing);
-    const text = `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n${lines(headers)}${framingLine(framing)}${connectionLines(head)}\r\n`;
+    const text = `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n${fields}${framingLine(framing)}${connectionLines(head)}\r\n`;
     this.#writer.begin(text, coding);
     if (whole !== undefined) this.#writer.write(whole);
     if (whole !== undefined || framing.kind === "none") this.end();
@@ -147,10 +148,7 @@ export class UpstreamExchange implements ForwardBody {
     if (!hasBody) this.#answeredBare(rest);
     const body = hasBody ? this.#openBody(framing) : EMPTY_BODY;
     const { status, reason, block } = head;
-    this.#receiver.answer(
-      { status, reason, headers: block.list, framing: framing ?? STREAM_BODY },
-      body,
-    );
+    this.#receiver.answer({ status, reason, block, framing: framing ?? STREAM_BODY }, body);
     return hasBody ? rest : undefined;
   }
 

@@ -99,7 +99,7 @@ export class UpstreamStream implements ForwardBody {
     const body = isEnded
       ? EMPTY_BODY
       : streamBody(this.#stream, length, { onProgress: () => undefined, onCancel });
-    this.#receiver.answer({ status, reason: "", headers: fields.block.list, framing }, body);
+    this.#receiver.answer({ status, reason: "", block: fields.block, framing }, body);
     if (isEnded) this.#stream.resume();
   }
 
