@@ -128,6 +128,8 @@ describe("on docker", requires("docker"), () => {
     const place = createHash("sha256").update(file).digest("hex").slice(0, 12);
     const kept = `bot-bottle-command:built-${place}`;
     expect(names).toContain(kept);
+    // The engine removes the container in its own time.
+    await vi.waitFor(() => expect(ofHome()).toEqual([]), 5000);
     docker("rmi", kept);
   });
 
