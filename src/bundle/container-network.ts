@@ -45,22 +45,21 @@ export async function ensureNetwork(
     } catch (error) {
       // The name is taken, or the subnet: both may be by another process that makes this very network.
       const status = engineStatus(error);
-      const isRace = status === CONFLICT || status === FORBIDDEN;
+      const isRace = status === CONFLICT || status === FORBIDDEN || isOverlap(error);
       if (!isRace || attempt >= RACE_ATTEMPTS) throw asOverlap(error, body);
       await clock.sleep(RACE_PAUSE_MS);
     }
   }
 }
 
+/** Engines say it in two ways: of any overlap, and of the very same subnet. */
+const isOverlap = (error: unknown): boolean =>
+  engineStatus(error) !== undefined && /overlap|failed to allocate gateway/i.test(messageOf(error));
+
 /** Somebody made a network of this subnet after the plan was made: the plan's next one may be free. */
 function asOverlap(error: unknown, { Name, IPAM }: NetworkBody): unknown {
   const [config] = IPAM?.Config ?? [];
-  if (
-    config === undefined ||
-    engineStatus(error) !== FORBIDDEN ||
-    !/overlap/i.test(messageOf(error))
-  )
-    return error;
+  if (config === undefined || !isOverlap(error)) return error;
   return new LaunchError(
     "launch.no-subnet",
     `network ${Name} cannot have ${config.Subnet}: the engine says that it overlaps another one`,

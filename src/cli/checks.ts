@@ -55,7 +55,20 @@ export async function checkMachine(env: CliEnv): Promise<readonly Check[]> {
     checkHome(env),
     checkDisk(env),
   ]);
-  return [checkNode(), ...checks.filter((check) => check !== undefined)];
+  const found = [checkNode(), ...checks.filter((check) => check !== undefined)];
+  const hasBackend = found.some(({ kind, state }) => kind === "backend" && state === "ok");
+  return found.map((check) => (hasBackend && !isChosen(check, env) ? asChoice(check) : check));
+}
+
+/** The operator asked for this backend, so that another one is no help. */
+function isChosen({ kind, name }: Check, env: CliEnv): boolean {
+  return kind === "backend" && name === env.backend;
+}
+
+/** Where one backend works, the others are choices. */
+function asChoice(check: Check): Check {
+  const isMissing = check.kind === "backend" && check.state === "missing";
+  return isMissing ? { ...check, state: "absent" } : check;
 }
 
 function checkNode(): Check {

@@ -29,7 +29,11 @@ export function askNameServer(host: string, timeoutMs: number): Promise<string> 
     socket.on("error", (error) =>
       settle(systemCode(error) === "ECONNREFUSED" ? "refused" : "unreachable"),
     );
-    socket.connect(DNS_PORT, host, () => socket.send(query));
+    // Without a route the callback gets an error, which Node's types do not tell.
+    socket.connect(DNS_PORT, host, (...failure: readonly unknown[]) => {
+      if (failure[0] instanceof Error) settle("unreachable");
+      else socket.send(query);
+    });
   });
 }
 

@@ -1,7 +1,6 @@
 // What the fake smolvm 0.8 needs of the machine: a hypervisor, which boots guests from packs as root, and a program on disk with
 // the knobs of a test beside it. Guests are sandboxes with a root, uids and a loopback of their own.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
 import {
   chmodSync,
   existsSync,
@@ -20,8 +19,6 @@ import { type BootRequest, type Knobs, receive } from "../fixtures/programs/smol
 const PROGRAMS = join(import.meta.dirname, "../fixtures/programs/smolvm-tsi");
 /** The uid of whoever packed, which every file of a pack has. */
 const PACKER = 501;
-/** Directories that programs write; the rest of a root is shared by all guests of a pack. */
-const OWN_DIRECTORIES = ["etc", "home", "root", "var", "tmp"];
 const CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETPCAP", "SETUID"];
 
 /** One call of the program. */
@@ -92,15 +89,15 @@ export class SmolvmTsi implements AsyncDisposable {
   /** One machine is one connection: the guest ends with it. */
   #boot(socket: Socket): void {
     receive<BootRequest>(socket, (request) => {
-      const guestRoot = mkdtempSync(join(this.root, "guest-"));
-      copyRoot(this.#template(request), guestRoot);
-      const child = spawn("nsenter", bwrapArgs(request, guestRoot), { stdio: "inherit" });
+      const directory = mkdtempSync(join(this.root, "guest-"));
+      const args = guestArgs(request, this.#template(request), directory);
+      const child = spawn("nsenter", args, { stdio: "inherit" });
       this.#guests.add(child);
       socket.once("close", () => child.kill("SIGKILL"));
       child.once("close", () => {
         this.#guests.delete(child);
         socket.destroy();
-        rmSync(guestRoot, { recursive: true, force: true, maxRetries: 3 });
+        rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
       });
     });
   }
@@ -108,9 +105,9 @@ export class SmolvmTsi implements AsyncDisposable {
   /** The root of a pack, unpacked once: everything belongs to whoever packed it, and what was empty is missing. */
   #template({ pid, pack }: BootRequest): string {
     const file = `/proc/${pid}/root${pack}`;
-    const { size, mtimeMs, ino } = statSync(file);
-    const key = createHash("sha256").update(`${size} ${mtimeMs} ${ino}`).digest("hex").slice(0, 16);
-    const template = join(this.root, "packs", key);
+    // Its time is that of its last use.
+    const { size, ino } = statSync(file);
+    const template = join(this.root, "packs", `${ino}-${size}`);
     if (existsSync(template)) return template;
     const bytes = readFileSync(file);
     const start = 4 + bytes.readUInt32BE(0);
@@ -132,23 +129,27 @@ export class SmolvmTsi implements AsyncDisposable {
   }
 }
 
-function copyRoot(template: string, root: string): void {
-  execFileSync("cp", ["-a", "-l", `${template}/.`, root]);
-  for (const name of OWN_DIRECTORIES) {
-    rmSync(join(root, name), { recursive: true, force: true });
-    if (existsSync(join(template, name)))
-      execFileSync("cp", ["-a", join(template, name), join(root, name)]);
-  }
-  chmodSync(root, 0o755);
-}
+/** Lays a guest's own files over the pack's in memory, or copies all of them where that cannot be. `$1` pack, `$2` directory. */
+const OVERLAY = [
+  'mount -t tmpfs -o mode=0755 fake-smolvm "$2"',
+  'mkdir "$2/own" "$2/work" "$2/root"',
+  'mount -t overlay -o "lowerdir=$1,upperdir=$2/own,workdir=$2/work" fake-smolvm "$2/root" || cp -a "$1/." "$2/root"',
+  'shift 2; exec "$@"',
+].join("\n");
 
 /** Everything is named as the machine's process sees it, so that bubblewrap starts in its mount namespace. */
-function bwrapArgs({ pid, directory, mounts, isFiltered }: BootRequest, root: string): string[] {
+function guestArgs(
+  { pid, directory, mounts, isFiltered }: BootRequest,
+  template: string,
+  own: string,
+): string[] {
   return [
-    ...["--target", String(pid), "--mount", "--", "bwrap", "--die-with-parent"],
+    ...["--target", String(pid), "--mount", "--", "unshare", "--mount", "--"],
+    ...["sh", "-e", "-c", OVERLAY, "fake-smolvm", template, own],
+    ...["bwrap", "--die-with-parent"],
     ...["--unshare-pid", "--unshare-ipc", "--unshare-uts"],
     ...(isFiltered ? ["--unshare-net"] : []),
-    ...["--bind", root, "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/run"],
+    ...["--bind", `${own}/root`, "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/run"],
     ...["--ro-bind", process.execPath, "/.smolvm/node", "--ro-bind", PROGRAMS, "/.smolvm/programs"],
     ...["--bind", directory, "/.smolvm/run"],
     ...mounts.flatMap(({ host, guest, isReadOnly }) => [

@@ -152,8 +152,11 @@ async function runOrReplan(
       const { mode, label } = request.options;
       if (!isTaken || mode !== "headless" || label === undefined || replans === MAX_REPLANS)
         throw error;
+      const taken = planned.plan.id;
+      planned = await planStart(request);
+      // No other start has it: something else does, such as a container of that name.
+      if (planned.plan.id === taken) throw error;
     }
-    planned = await planStart(request);
     sayName(planned.plan, io);
   }
 }

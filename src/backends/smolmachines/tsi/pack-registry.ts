@@ -142,8 +142,17 @@ export async function openRegistry(input: RegistryInput): Promise<PackRegistry> 
   return new PackRegistry(input, scope.move(), port);
 }
 
+/** Looks for both images before anything slow begins. Throws LaunchError `launch.image`. */
+export async function requirePackingImages(
+  engine: Engine,
+  { env }: Pick<BackendPorts, "env">,
+): Promise<void> {
+  await requireImage(engine, env[REGISTRY_VARIABLE] || REGISTRY_IMAGE, REGISTRY_VARIABLE);
+  await requireImage(engine, env[CRANE_VARIABLE] || CRANE_IMAGE, CRANE_VARIABLE);
+}
+
 /** Removes what a killed launch of the same bottle left. */
-export async function removeOld(engine: Engine, id: BottleId): Promise<void> {
+async function removeOld(engine: Engine, id: BottleId): Promise<void> {
   const names = packNames(id);
   await engine.containers.remove(names.crane);
   await engine.containers.remove(names.registry);

@@ -13,7 +13,7 @@ import type { Engine } from "../../../engine/contract.ts";
 import type { LaunchContext } from "../../contract.ts";
 import { reach } from "../access.ts";
 import type { Smolvm } from "../smolvm.ts";
-import { openRegistry } from "./pack-registry.ts";
+import { openRegistry, requirePackingImages } from "./pack-registry.ts";
 import { renderPack } from "./render.ts";
 
 const IMAGE_ID = /^sha256:([0-9a-f]{64})$/;
@@ -56,6 +56,7 @@ export interface PackInput {
 export async function ensurePack(input: PackInput): Promise<void> {
   const { pack, context } = input;
   if (await touch(pack, context)) return;
+  await requirePackingImages(input.engine, context.ports);
   const directory = join(pack, "..");
   const scratch = parseHostPath(join(directory, `.new-${randomBytes(6).toString("hex")}`));
   mkdirSync(scratch, { mode: 0o700 });
