@@ -235,7 +235,21 @@ function selectorByte(code: number): number {
 
 /** Letters and digits alone: look-alikes read as Latin, separators and invisible characters gone. */
 export function projectLayer(input: Buffer): Layer {
-  return decodeLayer("separated", input, input.length, decodeProjection);
+  return decodeLayer("separated", input, Buffer.allocUnsafe(input.length), decodeProjection);
+}
+
+/** Longest input whose projection is written over the one before it. */
+const MAX_SHARED_BYTES: number = 1024 * 1024;
+let shared = Buffer.alloc(0);
+
+/**
+ * The same for a caller that is done with one projection before it makes the next: fresh memory for each would cost more
+ * than the projection itself.
+ */
+export function shareProjection(input: Buffer): Layer {
+  if (input.length > MAX_SHARED_BYTES) return projectLayer(input);
+  if (shared.length < input.length) shared = Buffer.allocUnsafeSlow(MAX_SHARED_BYTES);
+  return decodeLayer("separated", input, shared.subarray(0, input.length), decodeProjection);
 }
 
 const SELECTOR_MARKS = [Buffer.from([0xef, 0xb8]), Buffer.from([0xf3, 0xa0])];
@@ -247,10 +261,11 @@ export function escapeLayers(input: Buffer, margin: number): readonly Layer[] {
     const regions = regionsOf(input, syntax, margin);
     if (regions.length === 0) continue;
     const capacity = input.length + regions.length;
-    layers.push(decodeLayer(syntax.encoding, input, capacity, decodeRegions(syntax, regions)));
+    const output = Buffer.allocUnsafe(capacity);
+    layers.push(decodeLayer(syntax.encoding, input, output, decodeRegions(syntax, regions)));
   }
   if (SELECTOR_MARKS.some((mark) => input.includes(mark))) {
-    layers.push(decodeLayer("selectors", input, input.length, decodeSelectors));
+    layers.push(decodeLayer("selectors", input, Buffer.allocUnsafe(input.length), decodeSelectors));
   }
   return layers;
 }

@@ -2,7 +2,7 @@
  * Detector of known secret values: every literal spelling in the input and in every layer decoded from it. Invariant: where a
  * bound on depth or bytes ends the search early, it says so. Values live in the compiled literals only and never show in findings.
  */
-import { escapeLayers, projectLayer, textLayer } from "./decode.ts";
+import { escapeLayers, projectLayer, shareProjection, textLayer } from "./decode.ts";
 import { runLayers } from "./decode-runs.ts";
 import type { Layer } from "./layer.ts";
 import {
@@ -83,7 +83,13 @@ export function compileKnownSecrets(secrets: readonly NamedSecret[]): KnownSecre
     return { findings, isComplete: search.isComplete };
   };
   return {
-    detector: { name: NAME, tier: "anchored", longest: matcher.longest, find },
+    detector: {
+      name: NAME,
+      tier: "anchored",
+      longest: matcher.longest,
+      undoes: ["form", "json"],
+      find,
+    },
     literals: matcher,
     longestVariant: matcher.longest,
     unscanned: trimmed.filter((it) => !isScanned(it)).map((it) => it.name),
@@ -118,7 +124,7 @@ type Path = readonly Layer[];
 function searchLayer(search: Search, bytes: Buffer, path: Path, depth: number): void {
   if (bytes.length < MIN_LITERAL_BYTES || search.hits.length >= search.limit) return;
   searchLiterals(search, search.literals, bytes, path);
-  const projection = projectLayer(bytes);
+  const projection = shareProjection(bytes);
   searchLiterals(search, search.projected, projection.bytes, [...path, projection]);
   const margin = Math.max(MIN_MARGIN, search.literals.longest);
   for (const layer of runLayers(bytes)) searchRuns(search, layer, path, depth + 1);

@@ -33,14 +33,14 @@ export class Trace {
 /** Decodes `input` into `output` and returns the length written; fills the trace where one is given. */
 export type Decode = (input: Buffer, output: Buffer, trace: Trace | undefined) => number;
 
-/** Runs a decoder that writes at most `capacity` bytes; where bytes came from is computed by a second run, at the first question. */
+/** Runs a decoder that writes at most as much as `output` holds; where bytes came from is computed by a second run, at the first question. */
 export function decodeLayer(
   encoding: string,
   input: Buffer,
-  capacity: number,
+  output: Buffer,
   decode: Decode,
 ): Layer {
-  const output = Buffer.allocUnsafe(capacity);
+  const capacity = output.length;
   const bytes = output.subarray(0, decode(input, output, undefined));
   let known: Trace | undefined;
   const tracing = (): Trace => {

@@ -9,7 +9,11 @@ export const MAX_FINDINGS = 256;
 
 /** Searches a view; findings come in order of their offset, what could not be judged after them. */
 export function scan(view: View, policy: ScanPolicy): readonly (Finding | Unjudged)[] {
-  const detections = policy.detectors.map((detector) => detector.find(view, MAX_FINDINGS));
+  const detections = policy.detectors.map((detector) =>
+    view.form !== undefined && detector.undoes?.includes(view.form) === true
+      ? NOTHING
+      : detector.find(view, MAX_FINDINGS),
+  );
   // Nearly everything is clean, and then nobody needs to know where placeholders stand.
   if (detections.every((it) => it.findings.length === 0 && it.isComplete)) return CLEAN;
   const inert = policy.placeholders.flatMap((text) => occurrences(view.bytes, text));
@@ -23,6 +27,7 @@ export function scan(view: View, policy: ScanPolicy): readonly (Finding | Unjudg
 }
 
 const CLEAN: readonly (Finding | Unjudged)[] = [];
+const NOTHING: Detection = { findings: [], isComplete: true };
 const UNSEEN: Detection = { findings: [], isComplete: false };
 
 interface Searched {

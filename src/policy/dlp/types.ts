@@ -3,10 +3,15 @@
 /** Where bytes were taken from. */
 export type Surface = "url" | "header" | "body" | "host";
 
+/** In what other words a body was read: a part with its transfer encoding undone, fields of a form, strings of JSON, a packed file. */
+export type ViewForm = "part" | "form" | "json" | "packed";
+
 /** One piece of what leaves, as the guest sent it. */
 export interface View {
   readonly surface: Surface;
   readonly bytes: Buffer;
+  /** Where these are not the bytes that were sent, what they are. */
+  readonly form?: ViewForm;
 }
 
 /** What was found; offset and length are those of the covering bytes in the view. */
@@ -42,6 +47,8 @@ export interface Detector {
   readonly tier: "anchored" | "generic";
   /** Longest literal in bytes: what a stream must hold back so that no match leaves in part. */
   readonly longest: number;
+  /** Forms of a body that it finds its way through itself; it need not be shown them apart. */
+  readonly undoes?: readonly ViewForm[];
   /** Findings of a view; the search ends at `limit` of them. */
   find(view: View, limit: number): Detection;
 }

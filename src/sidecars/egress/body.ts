@@ -36,7 +36,12 @@ export type BodyStart =
   | { readonly kind: "broken"; readonly fault: BodyFault };
 
 /** Reads a body until it ends or goes beyond `limit`; then it is halted with the rest unread. */
-export function readBodyStart(body: BodySource, limit: number): Promise<BodyStart> {
+export function readBodyStart(
+  body: BodySource,
+  limit: number,
+  length?: number,
+): Promise<BodyStart> {
+  if (length !== undefined && length <= limit) return readKnown(body, length);
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -59,5 +64,22 @@ export function readBodyStart(body: BodySource, limit: number): Promise<BodyStar
       fail: (fault) => resolve({ kind: "broken", fault }),
     };
     body.flow(sink);
+  });
+}
+
+/** Reads a body whose length is known into one piece of memory. */
+function readKnown(body: BodySource, length: number): Promise<BodyStart> {
+  const bytes = Buffer.allocUnsafe(length);
+  let size = 0;
+  return new Promise((resolve) => {
+    body.flow({
+      data: (chunk) => {
+        size += chunk.copy(bytes, size);
+        return true;
+      },
+      flush: () => undefined,
+      end: (trailers) => resolve({ kind: "whole", bytes: bytes.subarray(0, size), trailers }),
+      fail: (fault) => resolve({ kind: "broken", fault }),
+    });
   });
 }

@@ -19,11 +19,13 @@ import { formatTarget } from "../../policy/path.ts";
 import type { Deny, ReasonCode } from "../../policy/verdict.ts";
 import { LruMap } from "../../tls/lru-map.ts";
 import { type BodyStart, type BufferBudget, MAX_WHOLE_BODY_BYTES, readBodyStart } from "./body.ts";
+import { deriveViews } from "./body-views.ts";
 import type { Arrival, Authorized, OutgoingBody, Scanned, StepResult } from "./context.ts";
-import { codingsOf, decodeBody } from "./decode-body.ts";
+import { codingsOf, decodeBody, MAX_DECODED_BYTES, MAX_RATIO } from "./decode-body.ts";
 import { HeaderBlock } from "./header-block.ts";
 import { found, judgeBytes, sameLength, tooMuchHeld } from "./judge-bytes.ts";
 import type { BodyFault } from "./message.ts";
+import { MAX_PARTS } from "./multipart.ts";
 
 /** What the step works on besides the request's own facts. */
 export interface ScanInput {
@@ -143,30 +145,48 @@ function maskText(surface: Surface, text: string, policy: ScanPolicy): string {
   return result.ok ? result.bytes.toString("latin1") : text;
 }
 
-/** Searches a whole body, its decoded form too; gives back the bytes that may leave. */
+/** Searches a whole body, its decoded form and what both say in other words; gives back the bytes that may leave. */
 async function judgeBody(
   asked: Scanned,
   bytes: Buffer,
   policy: ScanPolicy,
 ): Promise<Buffer | Deny> {
-  const { route } = asked;
+  const { rule, outboundOnMatch } = asked.route;
   const codings = codingsOf(asked.block.values("content-encoding"));
   const decoded = codings.length === 0 ? undefined : await decodeBody(bytes, codings);
-  if (codings.length > 0 && decoded === undefined) {
-    const why = "the body's content encoding cannot be undone within its limits";
-    return refuse("undecodable-body", route.rule, `${why}; send the body without content encoding`);
-  }
+  if (codings.length > 0 && decoded === undefined) return undecodable(rule);
   // Bytes behind the end of a compressed stream are ignored by decoders, so the raw form counts too.
-  const hidden =
-    decoded === undefined ? undefined : scan({ surface: "body", bytes: decoded }, policy)[0];
-  if (hidden !== undefined) return found(hidden, route.rule);
+  const hidden = decoded && scan({ surface: "body", bytes: decoded }, policy)[0];
+  if (hidden !== undefined) return found(hidden, rule);
   // What stands in an encoded body cannot be masked in it.
-  const { rule, outboundOnMatch } = route;
-  return judgeBytes(
-    bytes,
-    { rule, outboundOnMatch: codings.length > 0 ? "block" : outboundOnMatch },
-    policy,
-  );
+  const onMatch = codings.length > 0 ? "block" : outboundOnMatch;
+  const judged = judgeBytes(bytes, { rule, outboundOnMatch: onMatch }, policy);
+  if ("reason" in judged) return judged;
+  return (await judgeDerived(asked, decoded ?? judged, policy)) ?? judged;
+}
+
+/** Searches what a body says in other words: a finding there cannot be masked where it stands. */
+async function judgeDerived(
+  { route, block }: Scanned,
+  bytes: Buffer,
+  policy: ScanPolicy,
+): Promise<Deny | undefined> {
+  const views = await deriveViews(bytes, block.values("content-type")[0] ?? "", policy);
+  if (views === "beyond-bounds") {
+    const why = `the body has more than ${MAX_PARTS} parts, or parts inside parts of parts`;
+    return refuse("undecodable-body", route.rule, `${why}; send it in several requests`);
+  }
+  for (const view of views) {
+    const [finding] = scan({ surface: "body", ...view }, policy);
+    if (finding !== undefined) return found(finding, route.rule);
+  }
+  return undefined;
+}
+
+function undecodable(rule: string): Deny {
+  const most = `${MAX_DECODED_BYTES / 1024 / 1024} MiB or ${MAX_RATIO} times its size`;
+  const why = `the body's content encoding cannot be undone, or gives more than ${most}`;
+  return refuse("undecodable-body", rule, `${why}; send the body without content encoding`);
 }
 
 /** Decides how the body is judged: whole up to the bound, else on its way; without a policy it only passes. */
@@ -227,7 +247,7 @@ async function readWithin(
   const reserved = length ?? MAX_WHOLE_BODY_BYTES;
   if (!buffers.take(reserved)) return "no-memory";
   outgoing.onOver = () => buffers.give(reserved);
-  return readBodyStart(incoming.body, MAX_WHOLE_BODY_BYTES);
+  return readBodyStart(incoming.body, MAX_WHOLE_BODY_BYTES, length);
 }
 
 const refuse = (reason: ReasonCode, rule: string, explanation: string): Deny =>

@@ -18,6 +18,8 @@ import { answerFraming, parseStatusHead, type StatusHead, staysOpen } from "./he
 import { HeadBuffer, type TakenHead } from "./head-buffer.ts";
 import { type Coding, lines, MessageWriter } from "./writer.ts";
 
+/** A body that is there already goes out in pieces of this size: a large one at once would be copied whole, several times. */
+const PIECE_BYTES: number = 64 * 1024;
 /** Interim answers to one request. */
 const MAX_INTERIM = 16;
 
@@ -48,6 +50,8 @@ export class UpstreamExchange implements ForwardBody {
   #hasByte = false;
   #isAnswered = false;
   #isSent = false;
+  /** What is left of a body that was given whole. */
+  #rest: Buffer | undefined;
   #isReusable = true;
   #isOver = false;
 
@@ -66,8 +70,20 @@ export class UpstreamExchange implements ForwardBody {
     const coding = codingOf(framing);
     const text = `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n${fields}${framingLine(framing)}${connectionLines(head)}\r\n`;
     this.#writer.begin(text, coding);
-    if (whole !== undefined) this.#writer.write(whole);
-    if (whole !== undefined || framing.kind === "none") this.end();
+    if (whole !== undefined) this.#sendRest(whole);
+    else if (framing.kind === "none") this.end();
+  }
+
+  #sendRest(whole: Buffer): void {
+    let rest = whole;
+    let hasRoom = true;
+    while (rest.length > 0 && hasRoom && !this.#isOver) {
+      hasRoom = this.write(rest.subarray(0, PIECE_BYTES));
+      if (rest.length > PIECE_BYTES) this.#writer.flush();
+      rest = rest.subarray(PIECE_BYTES);
+    }
+    this.#rest = rest.length > 0 ? rest : undefined;
+    if (this.#rest === undefined) this.end();
   }
 
   write(chunk: Buffer): boolean {
@@ -95,7 +111,8 @@ export class UpstreamExchange implements ForwardBody {
   }
 
   onDrain(): void {
-    if (!this.#isSent) this.#receiver.drain();
+    if (this.#rest !== undefined) this.#sendRest(this.#rest);
+    else if (!this.#isSent) this.#receiver.drain();
   }
 
   /** Takes bytes of the connection. */
