@@ -146,7 +146,7 @@ describe("what is not judged", () => {
       "more to decode than the bound",
       "%25252541 \\\\\\\\u0041 &#38;#38;#38;#65; ".repeat(4000) + b64(b64(b64("other"))),
     ],
-  ])("is said to be so: %s", (_, text) => {
+  ])("is said to be so: %s", { timeout: 30_000 }, (_, text) => {
     expect(found(text)).toEqual(["unjudged"]);
     expect(redact(textView("body", text), policy).ok).toBe(false);
     expect(maskText(text, policy)).toBe("***");
