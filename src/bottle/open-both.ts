@@ -34,12 +34,15 @@ export interface OpenedBoth extends OpenedGuest {
 /** Throws the first error; what was opened is left to the scopes. */
 export async function openBoth(state: LaunchState, input: BothInput): Promise<OpenedBoth> {
   let first: { error: unknown } | undefined;
+  const fail = (error: unknown): void => {
+    first ??= { error };
+    input.cancel.abort(error);
+  };
   const guard = async <T>(work: Promise<T>): Promise<T> => {
     try {
       return await work;
     } catch (error) {
-      first ??= { error };
-      input.cancel.abort(error);
+      fail(error);
       throw error;
     }
   };
@@ -47,10 +50,15 @@ export async function openBoth(state: LaunchState, input: BothInput): Promise<Op
   const makeAuthority = (): CertificateAuthority => (made ??= openAuthority(state));
   const started = Promise.withResolvers<void>();
   const stages = new Stages();
+  const failing = Promise.withResolvers<void>();
+  const onFailing = (error: unknown): void => {
+    fail(error);
+    stages.fail(error);
+    failing.resolve();
+  };
+  const onStage = (stage: BundleStage): void => stages.reach(stage);
   const open = (): Promise<BundleHandle> =>
-    stages.follow(
-      openBundle(state, input.bundleScope, { makeAuthority, onStage: (it) => stages.reach(it) }),
-    );
+    stages.follow(openBundle(state, input.bundleScope, { makeAuthority, onStage, onFailing }));
   const { guest: plan } = state.plan;
   const hasSockets = plan.attachment === "sockets";
   // With sockets the guest takes longer to come up; otherwise it needs the bundle's network.
@@ -63,6 +71,9 @@ export async function openBoth(state: LaunchState, input: BothInput): Promise<Op
       ? bundle.then((handle) => opening(handle.attachment))
       : opening(plannedAttachment(plan)),
   ).finally(started.resolve);
+  // The bundle cannot remove the network while the guest is on it.
+  const over = failing.promise.then(() => Promise.allSettled([guest]));
+  void over.then(() => input.guestScope.close());
   const [guested, bundled] = await Promise.allSettled([guest, bundle]);
   if (first !== undefined) throw first.error;
   if (bundled.status === "rejected") throw bundled.reason;
@@ -92,15 +103,18 @@ class Stages {
 
   /** A bundle that is ready has passed all stages; one that failed reaches none. */
   async follow(work: Promise<BundleHandle>): Promise<BundleHandle> {
-    const all = Object.values(this.#stages);
     try {
       const handle = await work;
-      for (const { resolve } of all) resolve();
+      for (const { resolve } of Object.values(this.#stages)) resolve();
       return handle;
     } catch (error) {
-      for (const { reject } of all) reject(error);
+      this.fail(error);
       throw error;
     }
+  }
+
+  fail(error: unknown): void {
+    for (const { reject } of Object.values(this.#stages)) reject(error);
   }
 }
 

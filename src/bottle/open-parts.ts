@@ -52,13 +52,14 @@ export function openAuthority(state: LaunchState): CertificateAuthority {
 export interface BundleInput {
   readonly makeAuthority: () => CertificateAuthority;
   readonly onStage: (stage: BundleStage) => void;
+  readonly onFailing: (error: unknown) => void;
 }
 
 /** Starts the bundle; resolves when every door accepts. */
 export async function openBundle(
   state: LaunchState,
   scope: Scope,
-  { makeAuthority, onStage }: BundleInput,
+  { makeAuthority, onStage, onFailing }: BundleInput,
 ): Promise<BundleHandle> {
   const { plan, options, keeper, events } = state;
   await state.step("bundle");
@@ -82,6 +83,7 @@ export async function openBundle(
       onProgress: (detail) => events.emit({ kind: "progress", step: "bundle", detail }),
       onCredentialRefused: (slot) => void state.logins.get(slot)?.refused(),
       onStage,
+      onFailing,
       onRestart: (reason) => events.emit({ kind: "bundle-restarted", reason }),
     }),
   );

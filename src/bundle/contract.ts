@@ -76,6 +76,8 @@ export interface BundleContext {
   readonly onCredentialRefused?: (slot: string) => void;
   /** With `container`: told how far the first life has come, so that the guest comes up meanwhile. */
   readonly onStage?: (stage: BundleStage) => void;
+  /** With `container`: told why its launch will fail, before the network is removed that the guest may be on already. */
+  readonly onFailing?: (error: unknown) => void;
 }
 
 /** A running bundle. Disposing stops it within its grace. */

@@ -97,6 +97,7 @@ async function launchOn(
       },
     });
   } catch (error) {
+    context.onFailing?.(error);
     await ignore(networks.removeNew(), "the launch's error counts", context.ports.log);
     throw error;
   }
