@@ -140,6 +140,7 @@ export class GuestExchange implements Outgoing {
   reset(): void {
     if (this.isOver) return;
     this.isOver = true;
+    this.#host.writer.abandon();
     this.#host.cut();
     this.onOver?.();
   }

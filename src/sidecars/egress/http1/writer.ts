@@ -64,6 +64,11 @@ export class MessageWriter {
     else this.#send("", "");
   }
 
+  /** Lets out what was gathered of a message that will have no end; not where nobody could tell that it has none. */
+  abandon(): void {
+    if (this.#coding !== "rest") this.flush();
+  }
+
   /** Ends the message. False when its body is shorter than its head says: then the connection is cut. */
   end(trailers: HeaderList): boolean {
     if (this.#coding === "length" && this.#left > 0) return this.#cut();
