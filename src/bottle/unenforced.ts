@@ -57,6 +57,10 @@ export function resolveWarnings(manifest: Manifest, backend: BackendName): reado
   const warnings = [...manifest.warnings];
   if (backend === "bubblewrap" && bottle.provider.dockerfile !== undefined)
     warnings.push("dockerfile is not used: bubblewrap shows the host's /usr instead of an image");
+  if (bottle.attachment === "tsi")
+    warnings.push(
+      "attachment tsi filters by address only: the guest reaches what listens on every address of this machine",
+    );
   if (bottle.egress.pipelock === "auto") warnings.push("pipelock: auto is off in this version");
   for (const { host, dlp } of bottle.egress.routes) {
     const extra = (dlp.outboundDetectors === false ? [] : (dlp.outboundDetectors ?? [])).filter(

@@ -9,6 +9,7 @@ import { explainUnfit, hasFlag, requireSockets, type SmolvmFeatures } from "./fe
 import type { LookAtKvm } from "./kvm.ts";
 import { type FoundSmolvm, openSmolvm } from "./prepare.ts";
 import { INSTALL_HINT } from "./program.ts";
+import { explainNoTsi } from "./tsi/require-tsi.ts";
 
 /** Looks at the machine for doctor. A machine is booted only where nothing seen before speaks against it. */
 export async function probeSmolmachines(
@@ -69,13 +70,19 @@ export async function surveySmolmachines(
 function describeFeatures({ program, features }: FoundSmolvm): Readonly<Record<string, string>> {
   return {
     program: program.program,
-    attachment: explainUnfit(features) === undefined ? "sockets" : "none",
+    attachment: describeAttachment(features),
     image: hasFlag(features, "create", "user") ? "archive or folder" : "folder",
     "memory limit": "machine",
     "processes limit": "rlimit",
     "cpus limit": "machine, whole processors",
     "ends with its owner": endsWithOwner(features),
   };
+}
+
+/** The old family has to be asked for. */
+function describeAttachment(features: SmolvmFeatures): string {
+  if (explainUnfit(features) === undefined) return "sockets";
+  return explainNoTsi(features) === undefined ? "tsi, where a bottle asks for it" : "none";
 }
 
 const endsWithOwner = (features: SmolvmFeatures): string =>

@@ -62,7 +62,7 @@ export async function findAllowlistFaults(
 }
 
 const describeList = (cidrs: readonly string[] | null | undefined): string =>
-  cidrs == null ? "missing, so that it reaches everything" : `[${cidrs.join(", ")}]`;
+  Array.isArray(cidrs) ? `[${cidrs.join(", ")}]` : "missing, so that it reaches everything";
 
 /** The text stays as smolvm wrote it but for the one field. */
 function writeRow(database: DatabaseSync, machine: string, cidr: string): void {

@@ -28,7 +28,7 @@ export interface TsiInspection {
 export async function readStatus(
   smolvm: Smolvm,
   name: string,
-  signal?: AbortSignal | undefined,
+  signal?: AbortSignal,
 ): Promise<MachineStatus> {
   const argv = ["machine", "status", ...nameArgs(smolvm.features, "status", name), "--json"];
   return parseStatus(await smolvm.command(argv, { what: "machine not inspected", signal }));

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { chownSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../../../base/clock.ts";
-import { BugError, LaunchError } from "../../../base/errors.ts";
+import { LaunchError } from "../../../base/errors.ts";
 import { type HostPath, parseHostPath } from "../../../base/ids.ts";
 import type { RunResult } from "../../../process/exec.ts";
 import { quoteShell } from "../../../process/quote-shell.ts";
@@ -98,10 +98,4 @@ export function renderEnv(env: Readonly<Record<string, string>>): string {
 function requireName(name: string): string {
   if (VARIABLE_NAME.test(name)) return name;
   throw new LaunchError("launch.agent", `"${name}" cannot be a variable of a program`);
-}
-
-/** Fails for a child that cannot be. */
-export function required<T>(value: T | undefined, what: string): T {
-  if (value === undefined) throw new BugError(what);
-  return value;
 }
