@@ -3,15 +3,17 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { chmod, chown, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { AttachmentValues, Guest, GuestResources } from "../backends/contract.ts";
-import { HostError, LaunchError, ManifestError, systemCode } from "../base/errors.ts";
+import { HostError, LaunchError, ManifestError, messageOf, systemCode } from "../base/errors.ts";
 import type { Scope } from "../base/scope.ts";
 import { Secret, type Secrets } from "../base/secret.ts";
 import type { BundleHandle, BundleStage } from "../bundle/contract.ts";
 import { CA_KEY_SLOT } from "../policy/egress.ts";
+import { openAuditLog } from "../protocol/audit-log.ts";
 import type { BottleRecord } from "../protocol/record.ts";
 import { GUEST_CA_FILES, mergedCaBundle } from "../provision/ca.ts";
 import { copyHostEtc } from "../provision/host-etc.ts";
 import { proxyEnv } from "../provision/proxy-env.ts";
+import { findWaysOut } from "../provision/ways-out.ts";
 import type { TreeSnapshot } from "../provision/work-kept.ts";
 import { copyWorkspace } from "../provision/workspace.ts";
 import { type CertificateAuthority, createAuthority } from "../tls/authority.ts";
@@ -84,7 +86,10 @@ export async function openBundle(
       onCredentialRefused: (slot) => void state.logins.get(slot)?.refused(),
       onStage,
       onFailing,
-      onRestart: (reason) => events.emit({ kind: "bundle-restarted", reason }),
+      onRestart: (reason) => {
+        auditRestart(state, reason);
+        events.emit({ kind: "bundle-restarted", reason });
+      },
     }),
   );
 }
@@ -104,6 +109,19 @@ export async function openLogins(
     const keeper = new LoginKeeper({ slot, ref, current, bundle, events, clock, log });
     scope.defer("host login", () => keeper[Symbol.dispose]());
     logins.set(slot, keeper);
+  }
+}
+
+/** The process that died writes no more, and the next one does not write yet. */
+function auditRestart({ plan, options }: LaunchState, reason: string): void {
+  const { clock, log } = options.ports;
+  try {
+    const audit = openAuditLog(plan.paths.audit, { bottle: plan.id, clock });
+    using _open = { [Symbol.dispose]: () => audit.close() };
+    audit.append({ kind: "bundle", detail: `started again: ${reason}` });
+  } catch (error) {
+    // Where nothing can be written, the next bundle denies everything.
+    log.warn("restart of the bundle not audited", { error: messageOf(error) });
   }
 }
 
@@ -170,6 +188,7 @@ export async function openGuest(
   { makeAuthority, started, attachment, network }: GuestInput,
 ): Promise<OpenedGuest> {
   const { plan } = state;
+  refuseOpenMounts(plan);
   await state.step("workspace");
   // Before the copy, which may be long: a root that cannot do the one cannot do the other.
   await giveToGuest(plan, plan.paths.guestHome);
@@ -204,6 +223,17 @@ function attachmentEnv(
       : [{ ...door, hostname: endpoint.host, port: endpoint.port }];
   });
   return proxyEnv(doors);
+}
+
+/** Throws LaunchError `launch.backend` when a mount would give the guest a way out. */
+function refuseOpenMounts({ guest }: BottlePlan): void {
+  const faults = findWaysOut(guest.mounts.map(({ hostPath }) => hostPath));
+  if (faults.length === 0) return;
+  throw new LaunchError(
+    "launch.backend",
+    `a mount would give the guest a way out: ${faults.join("; ")}; files and directories without sockets are expected`,
+    { hint: "mount only the files that the agent needs" },
+  );
 }
 
 async function launchGuest(

@@ -93,8 +93,10 @@ function resolveImage(manifest: Manifest, input: GuestInput): ImagePlan | undefi
 function programMounts(input: GuestInput): readonly MountPlan[] {
   const { facts, options, provider, backend } = input;
   if (RUNS_IMAGES.has(backend)) return [];
-  if (provider.program === undefined || options.command !== undefined) return [];
+  if (provider.program === undefined) return [];
   if (facts.program === undefined) {
+    // Another program runs in its place.
+    if (options.command !== undefined) return [];
     throw new HostError(
       "host.agent-missing",
       `${provider.title} is not installed: "${provider.program.name}" is not on PATH`,

@@ -64,6 +64,12 @@ describe.each(modesHere())(
         ]),
       });
       expect(await verifyAudit(world.bottles[0]?.audit ?? "")).toMatchObject({ ok: true });
+      expect(world.audit()).toContainEqual(
+        expect.objectContaining({
+          kind: "bundle",
+          detail: expect.stringContaining("started again"),
+        }),
+      );
     });
 
     it("give no way to plant a door: the guest cannot listen where the bundle does", async () => {
