@@ -87,7 +87,7 @@ function unknown(name: string, entries: readonly ManifestEntry[], wanted: Wanted
     near === undefined
       ? `${names.length === 0 ? "there are none" : `there are ${names.join(", ")}`}`
       : `did you mean ${near}`;
-  const hint = names.length === 0 ? "run bot-bottle init" : "run bot-bottle list";
+  const hint = names.length === 0 ? "run bot-bottle init claude" : "run bot-bottle list";
   const about = index.warnings.filter((it) => it.toLowerCase().includes(name.toLowerCase()));
   return new ManifestError(code, `no ${what} ${quote(name)}; ${advice}`, {
     hint,
@@ -139,7 +139,7 @@ function noBottle(agentName: string, index: ManifestIndex): ManifestError {
   const names = index.bottles.map((it) => it.name);
   const message = `agent "${agentName}" has no bottle: neither bottle: in its file nor --bottle is given; one is expected`;
   const hint =
-    names.length === 0 ? "run bot-bottle init" : `pass --bottle NAME (${names.join(", ")})`;
+    names.length === 0 ? "run bot-bottle init claude" : `pass --bottle NAME (${names.join(", ")})`;
   return new ManifestError("manifest.unknown-bottle", message, { hint });
 }
 

@@ -82,7 +82,7 @@ async function runCleanup({ args, flags }: ParsedArgs, io: CommandIo): Promise<n
   const isEmpty = leftovers.length + runs.length + objects.length + doomed.length === 0;
   const isJson = isSet(flags, "json");
   if (!isJson) printPlan(plan, isEmpty, io);
-  const isAgreed = !isEmpty && (isSet(flags, "yes") || (!isJson && (await agrees(io))));
+  const isAgreed = !isEmpty && (isSet(flags, "yes") || (!isJson && (await agrees(io, args))));
   const failed = isAgreed ? await perform(plan, io) : [];
   const failures = failed.map(({ name, error }) => `${name}: ${messageOf(error)}`);
   if (isJson) io.output.json({ ...describePlan(plan), removed: isAgreed, failures });
@@ -207,14 +207,14 @@ function noteStaying(output: Output, title: string, lines: readonly string[]): v
 }
 
 /** A terminal is asked; otherwise stdin answers, so that `yes | bot-bottle cleanup` works. */
-async function agrees(io: CommandIo): Promise<boolean> {
+async function agrees(io: CommandIo, names: readonly string[]): Promise<boolean> {
   const question = "Remove this?";
   if (hasTerminal()) return askYesNo(question, io.signal);
   io.output.error(`${question} [y/N]`);
   const answer = await firstInputLine();
   if (answer !== undefined) return isYes(answer);
   throw new UsageError("usage.not-a-terminal", "cleanup needs an answer, and stdin is empty", {
-    hint: "bot-bottle cleanup --yes",
+    hint: ["bot-bottle cleanup", ...names, "--yes"].join(" "),
   });
 }
 
