@@ -31,7 +31,7 @@ const IPV6 = [
 const OTHER_PORTS = [53, 22, 8888] as const;
 const LAUNCH_AGAIN = "run bot-bottle doctor; the bottle was closed";
 const FILTER_HINT =
-  "set net.ipv4.conf.default.rp_filter=1 on the engine's machine, or start with attachment: sockets";
+  "once as root on the engine's machine: sysctl -w net.ipv4.conf.default.rp_filter=1, or write attachment: sockets";
 
 /**
  * Throws LaunchError `launch.not-isolated` when anything but the doors can be reached. `whenJoined` settles when the bundle is on
