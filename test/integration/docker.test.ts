@@ -161,17 +161,21 @@ describe("a guest in a container", requires("docker"), () => {
     ).rejects.toMatchObject({ code: "launch.name-taken" });
   });
 
-  it("that a dead owner left is reaped by its label", async () => {
-    const name = `bot-bottle-left-${process.pid}`;
-    const labels = ["--label", "bot-bottle.role=guest", "--label", "bot-bottle.bottle=left"];
-    docker("create", "--name", name, "--network", "none", ...labels, testBase(), "/bin/true");
-    const resources = {
-      processes: [],
-      cgroups: [],
-      objects: { container: [name, `${name}-gone`] },
+  it("that a dead owner of this home left is reaped by its labels, and no other home's", async () => {
+    const make = (name: string, home: string): string => {
+      const labels = ["role=guest", "bottle=left", `home=${home}`];
+      const args = labels.flatMap((it) => ["--label", `bot-bottle.${it}`]);
+      return docker("create", "--name", name, "--network", "none", ...args, testBase(), "true");
     };
-    await reapDocker(resources, ports);
-    expect(docker("ps", "--all", "--quiet", "--filter", `name=${name}`)).toBe("");
+    const name = `bot-bottle-left-${process.pid}`;
+    const other = `${name}-other`;
+    make(name, "ours");
+    const kept = make(other, "theirs");
+    onTestFinished(() => void docker("rm", "--force", kept));
+    const objects = { container: [name, other, `${name}-gone`] };
+    await reapDocker({ processes: [], cgroups: [], objects }, { ...ports, homeId: "ours" });
+    const names = ["ps", "--all", "--format", "{{.Names}}", "--filter", `name=${name}`];
+    expect(docker(...names)).toBe(other);
   });
 
   it("is refused where it is asked to be weaker or stronger than it can be", async () => {

@@ -10,7 +10,7 @@ import { openEngine } from "../../engine/engine.ts";
 import { engineStatus } from "../../engine/failure.ts";
 import type { EngineInfo } from "../../engine/schemas.ts";
 import { ensureImage } from "../../images/ensure-image.ts";
-import { ownershipLabels } from "../../process/ownership.ts";
+import { HOME_LABEL, ownershipLabels } from "../../process/ownership.ts";
 import type { Guest, GuestPlan, GuestResources, LaunchContext } from "../contract.ts";
 import { prepareEtcFiles } from "./etc-files.ts";
 import { DockerGuest } from "./guest.ts";
@@ -138,7 +138,7 @@ async function create(
     const found = await engine.containers.inspect(name);
     if (found !== undefined && isGuest(found.Config.Labels))
       await ignore(leaving(engine, name), "it does not end: then the name is taken");
-    if (!(await isFree(engine, name))) throw nameTaken(name, error);
+    if (!(await isFree(engine, name, body.Labels?.[HOME_LABEL]))) throw nameTaken(name, error);
     return engine.containers.create(name, body, { signal });
   }
 }
@@ -148,9 +148,9 @@ function leaving(engine: Engine, name: string): Promise<number> {
   return engine.containers.wait(name, "not-running", { timeoutMs: LEAVING_MS });
 }
 
-async function isFree(engine: Engine, name: string): Promise<boolean> {
+async function isFree(engine: Engine, name: string, homeId: string | undefined): Promise<boolean> {
   const found = await engine.containers.inspect(name);
-  return found === undefined || (!found.State.Running && (await removeOurs(engine, name)));
+  return found === undefined || (!found.State.Running && (await removeOurs(engine, name, homeId)));
 }
 
 function nameTaken(name: string, cause: unknown): LaunchError {
