@@ -129,6 +129,8 @@ export interface BackendPorts {
   readonly searchPath: string;
   /** The operator's environment, for finding engines (`DOCKER_HOST`, `BOT_BOTTLE_SMOLVM`); never passed on as it is. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Name of the home whose objects may be reaped on an engine; without it none is. */
+  readonly homeId?: string | undefined;
 }
 
 /** What is asked of a backend before planning. */

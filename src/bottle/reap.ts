@@ -16,6 +16,7 @@ import { systemCode } from "../base/errors.ts";
 import { type HostPath, parseHostPath } from "../base/ids.ts";
 import { bottlePaths, type HomePaths } from "../base/paths.ts";
 import { isAlive, killIfSame, readOwner } from "../process/identity.ts";
+import { readHomeId } from "../process/ownership.ts";
 import {
   type BottleRecord,
   type FoundRecord,
@@ -130,7 +131,8 @@ export async function reap(
   backend?: Backend,
 ): Promise<void> {
   const { record, id, stateDir } = item.found;
-  if (record !== undefined) await endProcesses(record, ports, backend);
+  if (record !== undefined)
+    await endProcesses(record, { ...ports, homeId: readHomeId(home.cache) }, backend);
   if (record !== undefined && record.run_dir !== "") await removeRun(record.run_dir, home);
   if (id !== undefined) await rm(join(home.queue, id), { recursive: true, force: true });
   const work = id === undefined ? undefined : await findWork(bottlePaths(home, id, home.run));
@@ -161,16 +163,17 @@ async function endProcesses(
   ports: BackendPorts,
   given: Backend | undefined,
 ): Promise<void> {
-  const self = readOwner();
-  const { owner } = record;
-  if (owner !== null && owner.boot_id !== self.boot_id) return removeLasting(record, ports);
-  if (owner !== null && owner.pid_namespace !== self.pid_namespace) return;
-  for (const ref of record.bundle)
+  // Numbers of processes mean something on their boot and in their namespace only; an engine's objects have labels.
+  const isHere = isOfThisBoot(record.owner);
+  for (const ref of isHere ? record.bundle : [])
     killIfSame({ pid: ref.pid, startTime: ref.start_time }, "SIGKILL");
+  const { processes, cgroups, objects } = record.guest;
   const resources: GuestResources = {
-    processes: record.guest.processes.map((ref) => ({ pid: ref.pid, startTime: ref.start_time })),
-    cgroups: record.guest.cgroups.map(parseHostPath),
-    objects: record.guest.objects,
+    processes: isHere
+      ? processes.map(({ pid, start_time: startTime }) => ({ pid, startTime }))
+      : [],
+    cgroups: isHere ? cgroups.map(parseHostPath) : [],
+    objects,
   };
   const backend = given ?? (await openBackend(backendNamed(record.backend)));
   await backend.reap(resources, ports);
@@ -180,12 +183,10 @@ async function endProcesses(
   }
 }
 
-/** What outlives a boot on an engine, and only where nothing uses it: nothing that runs is ended for a record of another boot. */
-async function removeLasting(record: BottleRecord, ports: BackendPorts): Promise<void> {
-  const { network = [] } = record.bundle_objects;
-  if (network.length === 0) return;
-  const { reapBundle } = await import("../bundle/reap-bundle.ts");
-  await reapBundle({ network }, ports);
+function isOfThisBoot(owner: OwnerRef | null): boolean {
+  const self = readOwner();
+  if (owner === null) return true;
+  return owner.boot_id === self.boot_id && owner.pid_namespace === self.pid_namespace;
 }
 
 /** The backend of a record; an empty name is docker, as in the earlier system. */

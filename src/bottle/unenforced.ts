@@ -3,6 +3,9 @@ import type { AttachmentKind, BackendName } from "../backends/contract.ts";
 import { ManifestError } from "../base/errors.ts";
 import type { Manifest } from "../manifest/types.ts";
 
+/** Attachments that a bottle has on docker. */
+const ON_DOCKER: ReadonlySet<string> = new Set(["sockets", "internal"]);
+
 /** Settings that are valid and would not be enforced: refused, so that no bottle is weaker than its file says. */
 export function refuseUnenforced(
   manifest: Manifest,
@@ -27,12 +30,14 @@ export function refuseUnenforced(
   refuse(
     bottle.attachment !== "auto" && bottle.attachment !== attachment,
     `attachment: ${bottle.attachment} on ${backend}`,
-    "write attachment: auto",
+    ON_DOCKER.has(bottle.attachment) && backend !== "docker"
+      ? "write backend: docker, or attachment: auto"
+      : "write attachment: auto",
   );
   refuse(
     bottle.runtime !== undefined && backend !== "docker" && backend !== "fake",
     `runtime: ${bottle.runtime ?? ""} on ${backend}`,
-    "remove runtime from the bottle file",
+    "write backend: docker, or remove runtime from the bottle file",
   );
   refuse(
     bottle.limits.diskBytes !== undefined,

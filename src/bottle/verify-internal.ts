@@ -31,7 +31,7 @@ const IPV6 = [
 const OTHER_PORTS = [53, 22, 8888] as const;
 const LAUNCH_AGAIN = "run bot-bottle doctor; the bottle was closed";
 const FILTER_HINT =
-  "set net.ipv4.conf.default.rp_filter=1 on the engine's machine, or start with attachment: sockets";
+  "once as root on the engine's machine: sysctl -w net.ipv4.conf.default.rp_filter=1, or write attachment: sockets";
 
 /**
  * Throws LaunchError `launch.not-isolated` when anything but the doors can be reached. `whenJoined` settles when the bundle is on
@@ -45,7 +45,8 @@ export async function verifyInternal(
   await Promise.all([
     expectInterfaces(guest),
     ...IPV6.map((target) => expectNoIpv6(guest, target)),
-    expectNoResolver(guest),
+    // Nothing is asked before that leads to the bundle's address, as the resolver does: a system that once found nobody there
+    // believes it for a second.
     whenJoined.then(() => expectAlone(network, guest)),
   ]);
 }
@@ -66,6 +67,7 @@ async function expectAlone(network: NetworkPlan, guest: Pick<Guest, "probe">): P
   ];
   await Promise.all([
     ...silent.map((target) => expectSilent(guest, target)),
+    expectNoResolver(guest),
     guest.probe({ type: "broadcast", port: datagrams.port }),
   ]);
   await Promise.all([expectNobody(connections, network), expectUnheard(datagrams)]);

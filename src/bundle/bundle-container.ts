@@ -8,6 +8,7 @@ import { ignore } from "../base/log.ts";
 import type { ContainerBody, Engine, EngineStream } from "../engine/contract.ts";
 import { engineStatus } from "../engine/failure.ts";
 import type { ExitStatus } from "../process/exec.ts";
+import { HOME_LABEL } from "../process/ownership.ts";
 import type { BundleCarrier } from "./bundle-link.ts";
 import type { BundleContext, BundlePlan } from "./contract.ts";
 import { openLogFile } from "./log-file.ts";
@@ -54,15 +55,17 @@ export async function startBundleContainer(start: ContainerStart): Promise<Bundl
 }
 
 /** Takes the place of a container of the same name that is this bottle's and does not run. */
-async function create({ engine, name, body, plan }: ContainerStart): Promise<string> {
+async function create({ engine, name, body }: ContainerStart): Promise<string> {
   try {
     return await engine.containers.create(name, body);
   } catch (error) {
     if (engineStatus(error) !== CONFLICT) throw error;
     const found = await engine.containers.inspect(name);
     if (found === undefined) return engine.containers.create(name, body);
-    if (found.State.Running || found.Config.Labels[BOTTLE_LABEL] !== plan.id)
-      throw nameTaken(name, error);
+    const isOurs = [BOTTLE_LABEL, HOME_LABEL].every(
+      (label) => found.Config.Labels[label] === body.Labels?.[label],
+    );
+    if (found.State.Running || !isOurs) throw nameTaken(name, error);
     await engine.containers.remove(found.Id);
     // The engine may be removing it already, in its own time.
     const removed = engine.containers.wait(found.Id, "removed", { timeoutMs: REMOVED_MS });

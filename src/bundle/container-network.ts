@@ -7,6 +7,7 @@ import { LaunchError, messageOf, systemCode } from "../base/errors.ts";
 import type { Engine, NetworkBody } from "../engine/contract.ts";
 import { engineStatus } from "../engine/failure.ts";
 import type { NetworkInspect } from "../engine/schemas.ts";
+import { HOME_LABEL } from "../process/ownership.ts";
 import type { BundlePorts } from "./contract.ts";
 import { BOTTLE_LABEL } from "./render-container.ts";
 
@@ -72,9 +73,8 @@ function asOverlap(error: unknown, { Name, IPAM }: NetworkBody): unknown {
 }
 
 function checkNetwork(found: NetworkInspect, wanted: NetworkBody): string {
-  const label = wanted.Labels?.[BOTTLE_LABEL] ?? "";
   const faults = [
-    ...(found.Labels[BOTTLE_LABEL] === label ? [] : [`it has no label ${BOTTLE_LABEL}=${label}`]),
+    ...labelFaults(found, wanted),
     ...(found.Driver === wanted.Driver ? [] : [`its driver is ${found.Driver}`]),
     ...(found.Internal === (wanted.Internal === true) ? [] : [`internal is ${found.Internal}`]),
     ...optionFaults(found, wanted),
@@ -86,6 +86,13 @@ function checkNetwork(found: NetworkInspect, wanted: NetworkBody): string {
     `network ${wanted.Name} exists and is not what this bottle needs: ${faults.join(", ")}`,
     { hint: `remove it: docker network rm ${wanted.Name}` },
   );
+}
+
+function labelFaults(found: NetworkInspect, wanted: NetworkBody): readonly string[] {
+  return [BOTTLE_LABEL, HOME_LABEL].flatMap((label) => {
+    const value = wanted.Labels?.[label];
+    return found.Labels[label] === value ? [] : [`it has no label ${label}=${value ?? ""}`];
+  });
 }
 
 function optionFaults(found: NetworkInspect, wanted: NetworkBody): readonly string[] {

@@ -1,5 +1,6 @@
 /** Removes what the bundle of a dead owner left on the engine. Tolerates that any of it is gone; touches only what is labelled ours. */
 import { openEngine } from "../engine/engine.ts";
+import { isOfHome } from "../process/ownership.ts";
 import { removeNetwork } from "./container-network.ts";
 import type { BundlePorts } from "./contract.ts";
 import { BOTTLE_LABEL } from "./render-container.ts";
@@ -10,17 +11,23 @@ export type BundleObjects = Readonly<Record<string, readonly string[]>>;
 /** Removes containers first, because networks cannot go before them. Throws HostError when the engine is not there. */
 export async function reapBundle(
   objects: BundleObjects,
-  ports: Pick<BundlePorts, "clock" | "log" | "env">,
+  ports: Pick<BundlePorts, "clock" | "log" | "env"> & { readonly homeId?: string | undefined },
 ): Promise<void> {
   using engine = await openEngine(ports.env);
   for (const name of objects["container"] ?? []) {
     const found = await engine.containers.inspect(name);
-    if (found !== undefined && BOTTLE_LABEL in found.Config.Labels)
+    if (isOurs(found?.Config.Labels, ports.homeId) && found !== undefined)
       await engine.containers.remove(found.Id);
   }
   for (const name of objects["network"] ?? []) {
     const found = await engine.networks.inspect(name);
-    if (found !== undefined && BOTTLE_LABEL in found.Labels)
-      await removeNetwork(engine, name, ports);
+    if (isOurs(found?.Labels, ports.homeId)) await removeNetwork(engine, name, ports);
   }
+}
+
+function isOurs(
+  labels: Readonly<Record<string, string>> = {},
+  homeId: string | undefined,
+): boolean {
+  return BOTTLE_LABEL in labels && isOfHome(labels, homeId);
 }

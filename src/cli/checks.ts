@@ -104,14 +104,14 @@ async function checkBackend(name: BackendName, env: CliEnv, exec: Exec): Promise
       details: probe.capabilities,
     };
   } catch (error) {
-    if (!(error instanceof BottleError)) throw error;
-    const isPlanned = error.code === "host.backend-unavailable";
+    // Whatever is wrong with one is no reason to say nothing of the others.
+    const isPlanned = error instanceof BottleError && error.code === "host.backend-unavailable";
     return {
       kind: "backend",
       name,
       state: isPlanned ? "absent" : "missing",
-      found: isPlanned ? "not in this version" : error.message,
-      hint: isPlanned ? undefined : error.hint,
+      found: isPlanned ? "not in this version" : messageOf(error),
+      hint: isPlanned || !(error instanceof BottleError) ? undefined : error.hint,
       details: {},
     };
   }

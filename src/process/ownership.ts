@@ -61,6 +61,11 @@ function openHomeId(cacheDir: string): string {
   return readHomeId(cacheDir) ?? openHomeId(cacheDir);
 }
 
+/** Whether labels say that an object is of this home; without a name of the home nothing is. */
+export function isOfHome(labels: Labels, homeId: string | undefined): boolean {
+  return homeId !== undefined && labels[HOME_LABEL] === homeId;
+}
+
 /** The process that made what carries these labels; undefined where they do not say. */
 export function readOwnerLabel(labels: Labels): Owner | undefined {
   const [pid = "", start_time = "", boot_id = "", pid_namespace = "", ...rest] = (

@@ -53,7 +53,8 @@ describe("the demo on docker", requires("docker", "git"), () => {
   afterEach(async () => {
     for (const bottle of bottles) {
       const label = ["--filter", `label=bot-bottle.bottle=${bottle}`];
-      expect(docker("ps", "--all", "--quiet", ...label)).toBe("");
+      // The engine removes what has ended in its own time.
+      await vi.waitFor(() => expect(docker("ps", "--all", "--quiet", ...label)).toBe(""), 5000);
       expect(docker("network", "ls", "--quiet", ...label)).toBe("");
     }
     await vi.waitFor(() => expect(processesAround(home, temporary)).toEqual([]), 5000);

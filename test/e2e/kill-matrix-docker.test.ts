@@ -2,7 +2,7 @@
 // no container, network, process, socket, mount or file, and never the loss of work.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createExec, LAUNCH_STEPS, type LaunchStep } from "../../src/index.ts";
 import { makeWorld, type World } from "../support/bottle-world.ts";
 import { imageEnv, testBase } from "../support/docker.ts";
@@ -70,7 +70,7 @@ async function expectNothing(world: World, when: string): Promise<void> {
   await vi.waitFor(() => expect(processesAround(world.root), when).toEqual([]), {
     timeout: 10_000,
   });
-  expect(engineObjects(world), when).toEqual([]);
+  await vi.waitFor(() => expect(engineObjects(world), when).toEqual([]), 5000);
   expect([...leftovers(world), ...mounts(world)], when).toEqual([]);
 }
 
@@ -87,25 +87,42 @@ async function endAt(
   await expectNothing(world, `${way.join("+")} at ${step}`);
 }
 
+/** One home for many ends: what was probed once need not be probed again. */
+function sharedWorld(bottle: string): () => World {
+  const ends: (() => void)[] = [];
+  let world: World | undefined;
+  beforeAll(() => {
+    world = makeWorld(bottle, (remove) => void ends.push(remove));
+  });
+  afterAll(() => {
+    for (const end of ends) end();
+  });
+  return () => {
+    if (world === undefined) throw new Error("the world is made before the tests");
+    return world;
+  };
+}
+
 describe("an owner on docker that ends", requires("docker"), () => {
+  const world = sharedWorld(AGENT);
   for (const step of LAUNCH_STEPS) {
     it(`at step ${step} leaves nothing, however it ends`, { timeout: 120_000 }, async () => {
-      const world = makeWorld(AGENT);
-      for (const way of EVERY_WAY.has(step) ? WAYS : TWO_WAYS) await endAt(world, step, way);
-      expect(await cleanUp(world)).toMatchObject({ leftovers: [], objects: [], runs: [] });
+      for (const way of EVERY_WAY.has(step) ? WAYS : TWO_WAYS) await endAt(world(), step, way);
+      expect(await cleanUp(world())).toMatchObject({ leftovers: [], objects: [], runs: [] });
     });
   }
 });
 
 describe("an owner on docker with an internal network that ends", requires("docker"), () => {
+  const world = sharedWorld(`attachment: internal\n${AGENT}`);
   for (const step of INTERNAL_STEPS) {
     it(`at step ${step} leaves nothing`, { timeout: 120_000 }, async () => {
-      await endAt(makeWorld(`attachment: internal\n${AGENT}`), step, ["SIGKILL"]);
+      await endAt(world(), step, ["SIGKILL"]);
     });
   }
 
   it("at step running leaves nothing when it is asked to end", { timeout: 120_000 }, async () => {
-    await endAt(makeWorld(`attachment: internal\n${AGENT}`), "running", ["SIGTERM"]);
+    await endAt(world(), "running", ["SIGTERM"]);
   });
 });
 
@@ -128,7 +145,7 @@ describe("an owner on docker that is ended while its agent works", requires("doc
         await vi.waitFor(() => expect(processesAround(world.root)).toEqual([]), {
           timeout: 10_000,
         });
-        expect(engineObjects(world), way.join("+")).toEqual([]);
+        await vi.waitFor(() => expect(engineObjects(world)).toEqual([]), 5000);
         const [slug = ""] = readdirSync(world.home.state);
         const workspace = join(world.home.state, slug, "workspace");
         expect(readFileSync(join(workspace, "made.txt"), "utf8")).toBe("work\n");

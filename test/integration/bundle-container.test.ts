@@ -13,6 +13,7 @@ import { ensureNetwork, removeNetwork } from "../../src/bundle/container-network
 import { reapBundle } from "../../src/bundle/reap-bundle.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { ensureBundleImage } from "../../src/images/ensure-image.ts";
+import { readHomeId } from "../../src/process/ownership.ts";
 import { verifyAudit } from "../../src/protocol/audit-read.ts";
 import { testBase } from "../support/docker.ts";
 import { requires } from "../support/requires.ts";
@@ -94,7 +95,8 @@ class Owner implements AsyncDisposable {
     this.process.kill("SIGKILL");
     const resources = this.lines.find((it) => it.kind === "resources")?.["resources"];
     const objects = (resources as { objects?: Record<string, string[]> } | undefined)?.objects;
-    await reapBundle(objects ?? {}, ports);
+    const homeId = readHomeId(join(this.directory, "cache"));
+    await reapBundle(objects ?? {}, { ...ports, homeId });
     rmSync(this.directory, { recursive: true, force: true });
   }
 }

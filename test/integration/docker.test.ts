@@ -24,6 +24,25 @@ const ports = {
   env: {},
 };
 
+/** Done as the guest's own user: nothing of it may reach the first process. */
+const DEFY = `
+  for each in /proc/[1-9]*; do
+    pid=\${each#/proc/}
+    [ "$pid" = $$ ] && continue
+    setsid sleep 300 9>"$each/fd/0" </dev/null >/dev/null 2>&1 &
+    setsid sleep 300 9>"$each/fd/3" </dev/null >/dev/null 2>&1 &
+  done 2>/dev/null
+  sleep 0.2
+  for each in /proc/[1-9]*; do
+    pid=\${each#/proc/}
+    [ "$pid" = $$ ] && continue
+    grep -qz guest-init $each/cmdline && kill -STOP $pid && stopped=1
+    grep -qz 'read -r _' $each/cmdline && [ "$pid" != 1 ] && kill -STOP $pid && exit 3
+  done
+  kill -KILL 1 && exit 4
+  [ "$stopped" = 1 ]
+`;
+
 const sh = async (bottle: Bottle, script: string): Promise<string> =>
   (await bottle.exec(["/bin/sh", "-c", script])).stdout.toString().trim();
 
@@ -93,7 +112,10 @@ describe("a guest in a container", requires("docker"), () => {
     );
   });
 
-  it("is gone with its owner, however that ends", async () => {
+  it.each([
+    ["however that ends", "true"],
+    ["also when it has stopped guest-init and holds its descriptors", DEFY],
+  ])("is gone with its owner, %s", async (_what, script) => {
     const world = makeWorld(`runtime: runc\n${COMMAND}`);
     const args = [
       "start",
@@ -114,6 +136,9 @@ describe("a guest in a container", requires("docker"), () => {
     let said = "";
     owner.stderr.on("data", (chunk: Buffer) => void (said += chunk.toString()));
     await vi.waitFor(() => expect(said).toContain("lease is running"), { timeout: 30_000 });
+    const guest = "bot-bottle-lease";
+    const user = docker("exec", guest, "stat", "-c", "%u", "/home/node");
+    docker("exec", "--user", user, guest, "/bin/bash", "-c", script);
     expect(containers("bot-bottle.bottle=lease")).not.toBe("");
     owner.kill("SIGKILL");
     await vi.waitFor(() => expect(containers("bot-bottle.bottle=lease")).toBe(""), {
@@ -136,17 +161,21 @@ describe("a guest in a container", requires("docker"), () => {
     ).rejects.toMatchObject({ code: "launch.name-taken" });
   });
 
-  it("that a dead owner left is reaped by its label", async () => {
-    const name = `bot-bottle-left-${process.pid}`;
-    const labels = ["--label", "bot-bottle.role=guest", "--label", "bot-bottle.bottle=left"];
-    docker("create", "--name", name, "--network", "none", ...labels, testBase(), "/bin/true");
-    const resources = {
-      processes: [],
-      cgroups: [],
-      objects: { container: [name, `${name}-gone`] },
+  it("that a dead owner of this home left is reaped by its labels, and no other home's", async () => {
+    const make = (name: string, home: string): string => {
+      const labels = ["role=guest", "bottle=left", `home=${home}`];
+      const args = labels.flatMap((it) => ["--label", `bot-bottle.${it}`]);
+      return docker("create", "--name", name, "--network", "none", ...args, testBase(), "true");
     };
-    await reapDocker(resources, ports);
-    expect(docker("ps", "--all", "--quiet", "--filter", `name=${name}`)).toBe("");
+    const name = `bot-bottle-left-${process.pid}`;
+    const other = `${name}-other`;
+    make(name, "ours");
+    const kept = make(other, "theirs");
+    onTestFinished(() => void docker("rm", "--force", kept));
+    const objects = { container: [name, other, `${name}-gone`] };
+    await reapDocker({ processes: [], cgroups: [], objects }, { ...ports, homeId: "ours" });
+    const names = ["ps", "--all", "--format", "{{.Names}}", "--filter", `name=${name}`];
+    expect(docker(...names)).toBe(other);
   });
 
   it("is refused where it is asked to be weaker or stronger than it can be", async () => {

@@ -35,7 +35,10 @@ function smolvmLine({ args }: SmolvmCall): string {
 const scriptName = (args: readonly string[], at: number): string =>
   `[${args[at + 2] ?? args[at + 1]}]`;
 
-describe("a bottle with attachment tsi", requires("docker", "root", "bwrap"), () => {
+/** The first test of a file packs an image, which a busy machine does for a minute. */
+const OPTIONS = { ...requires("docker", "root", "bwrap"), timeout: 180_000 };
+
+describe("a bottle with attachment tsi", OPTIONS, () => {
   it("comes up and goes in this order", async () => {
     await using smolvm = await startSmolvmTsi({ kills: 0 });
     await using relay = await relayEngine();

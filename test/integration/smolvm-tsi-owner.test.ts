@@ -42,7 +42,10 @@ function appears(file: string): Promise<void> {
   return vi.waitFor(() => expect(existsSync(file)).toBe(true), { timeout: 90_000, interval: 100 });
 }
 
-describe("the owner of a filtered guest", requires("docker", "root", "bwrap", "python3"), () => {
+/** The first test of a file packs an image, which a busy machine does for a minute. */
+const OPTIONS = { ...requires("docker", "root", "bwrap", "python3"), timeout: 180_000 };
+
+describe("the owner of a filtered guest", OPTIONS, () => {
   beforeAll(async () => {
     smolvm = await startSmolvmTsi();
   });

@@ -60,7 +60,10 @@ function knobs(changes: Partial<Knobs>): void {
 
 const portOf = (url: string): number => Number(new URL(url).port);
 
-describe("a guest filtered by address", requires("docker", "root", "bwrap"), () => {
+/** The first test of a file packs an image, which a busy machine does for a minute. */
+const OPTIONS = { ...requires("docker", "root", "bwrap"), timeout: 180_000 };
+
+describe("a guest filtered by address", OPTIONS, () => {
   beforeAll(async () => {
     smolvm = await startSmolvmTsi();
     settings = {

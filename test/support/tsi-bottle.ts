@@ -11,8 +11,16 @@ import type { SmolvmTsi } from "./smolvm-tsi.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
-/** Names of the images that packing needs, made when they are missing. */
+let packing: Readonly<Record<string, string>> | undefined;
+let base: string | undefined;
+
+/** Names of the images that packing needs, made when they are missing; asked for once. */
 export function packingEnv(): Readonly<Record<string, string>> {
+  packing ??= findPackingImages();
+  return packing;
+}
+
+function findPackingImages(): Readonly<Record<string, string>> {
   const script = join(ROOT, "scripts/docker/crane.sh");
   const stdio: ["ignore", "pipe", "inherit"] = ["ignore", "pipe", "inherit"];
   const printed = execFileSync(script, [], { encoding: "utf8", stdio });
@@ -28,7 +36,8 @@ export const openTsi = (): Backend =>
 export function tsiBackend(smolvm: SmolvmTsi, cacheDir: string): Backend {
   const { launch, reap } = openTsi();
   const own = { BOT_BOTTLE_SMOLVM: smolvm.program, ...packingEnv() };
-  const image = { kind: "reference", reference: testBase() } as const;
+  base ??= testBase();
+  const image = { kind: "reference", reference: base } as const;
   return {
     // Planning asks the backend of a name; the operator's environment of a test names no smolvm.
     name: "fake",

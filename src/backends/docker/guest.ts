@@ -1,7 +1,7 @@
 /** A running guest in a container: the link to guest-init, and the container that ends with it. */
 import { isatty } from "node:tty";
 import { ignore } from "../../base/log.ts";
-import type { ContainerBody, Engine } from "../../engine/contract.ts";
+import type { ContainerBody, Engine, EngineStream, ExecBody } from "../../engine/contract.ts";
 import type { ExitStatus } from "../../process/exec.ts";
 import { isAlive, killIfSame, type ProcessIdentity } from "../../process/identity.ts";
 import { settlesWithin } from "../../process/terminate.ts";
@@ -19,6 +19,7 @@ import type { GuestLink } from "../shared/guest-link.ts";
 import { descriptorOf, joinDescriptors } from "../shared/join-descriptors.ts";
 import { releaseName } from "./image-name.ts";
 import { inspectProcess, inspectRecord } from "./isolation.ts";
+import { keeperOf } from "./render.ts";
 import { startOnTerminal } from "./terminal-session.ts";
 
 /** Time for guest-init to end its sessions: it gives each round of them 2 s. After it the guest is killed. */
@@ -40,6 +41,10 @@ export interface GuestParts {
   /** Id of the container. */
   readonly container: string;
   readonly body: ContainerBody;
+  /** What guest-init was started as. */
+  readonly init: ExecBody;
+  /** The container's input, with which it lives. */
+  readonly lease: EngineStream;
   readonly link: GuestLink;
   /** Everything a program's environment starts from. */
   readonly env: Readonly<Record<string, string>>;
@@ -47,6 +52,8 @@ export interface GuestParts {
   readonly ended: Promise<ExitStatus>;
   /** The container's first process, where it is one of this kernel's. */
   readonly first: ProcessIdentity | undefined;
+  /** Pid of guest-init, where it is one of this kernel's. */
+  readonly initPid: number | undefined;
   /** The runtime is one whose containers are processes of this kernel. */
   readonly sharesKernelApi: boolean;
   readonly uid: number;
@@ -106,12 +113,14 @@ export class DockerGuest implements Guest {
   }
 
   async inspectIsolation(): Promise<readonly string[]> {
-    const { engine, container, body, first, sharesKernelApi, uid } = this.#parts;
+    const { engine, container, body, first, initPid, sharesKernelApi, uid } = this.#parts;
     const record = await engine.containers.inspect(container);
     if (record === undefined) return ["the engine has no record of the guest's container"];
     const seen = inspectRecord(record, body);
     if (first === undefined) return seen;
-    return [...seen, ...inspectProcess(first.pid, { uid, sharesKernelApi })];
+    const keeper = inspectProcess(first.pid, { uid: keeperOf(uid), sharesKernelApi });
+    if (initPid === undefined || !sharesKernelApi) return [...seen, ...keeper];
+    return [...seen, ...keeper, ...inspectProcess(initPid, { uid, sharesKernelApi })];
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -130,11 +139,11 @@ export class DockerGuest implements Guest {
   }
 
   async #startOnTerminal(options: SessionOptions): Promise<Session> {
-    const { engine, container, link, context, body, env } = this.#parts;
+    const { engine, container, link, context, init, env } = this.#parts;
     this.#terminals += 1;
     const session = await startOnTerminal(options, {
       ...{ engine, container, link, stdio: context.stdio, ports: context.ports },
-      user: body.User ?? "",
+      user: init.User ?? "",
       env: { ...env, ...options.env },
       number: this.#terminals,
     });
@@ -187,6 +196,7 @@ export class DockerGuest implements Guest {
     }
     await this.#kill();
     link.destroy();
+    this.#parts.lease.destroy();
     const isGone = first !== undefined && !isAlive(first);
     if (!isGone && !(await settlesWithin(ended, GONE_MS, clock)))
       await engine.containers.remove(container);

@@ -5,12 +5,12 @@
 import { BugError, LaunchError } from "../../base/errors.ts";
 import { ignore } from "../../base/log.ts";
 import { Scope } from "../../base/scope.ts";
-import type { ContainerBody, Engine } from "../../engine/contract.ts";
+import type { ContainerBody, Engine, ExecBody } from "../../engine/contract.ts";
 import { openEngine } from "../../engine/engine.ts";
 import { engineStatus } from "../../engine/failure.ts";
 import type { EngineInfo } from "../../engine/schemas.ts";
 import { ensureImage } from "../../images/ensure-image.ts";
-import { ownershipLabels } from "../../process/ownership.ts";
+import { HOME_LABEL, ownershipLabels } from "../../process/ownership.ts";
 import type { Guest, GuestPlan, GuestResources, LaunchContext } from "../contract.ts";
 import { prepareEtcFiles } from "./etc-files.ts";
 import { DockerGuest } from "./guest.ts";
@@ -21,7 +21,7 @@ import { adviseLimits, chooseLimits, ownTasks } from "./limits.ts";
 import { prepareMountPoints } from "./mount-points.ts";
 import { guestContainer, isGuest } from "./names.ts";
 import { CONTAINER_KIND, removeOurs } from "./reap.ts";
-import { renderContainer } from "./render.ts";
+import { renderContainer, renderInit } from "./render.ts";
 import { chooseRuntime, GVISOR } from "./runtime.ts";
 import { type RunningContainer, startContainer } from "./start-container.ts";
 
@@ -58,8 +58,11 @@ async function launchGuest(plan: GuestPlan, context: LaunchContext): Promise<Gue
   );
   // A container may name a network that is only being made; it cannot be started before.
   await context.network;
-  const running = await startContainer(engine, { container, plan, context, env: prepared.env });
-  scope.defer("connection", () => running.link.destroy());
+  const running = await startContainer(engine, { container, plan, context, ...prepared });
+  scope.defer("connection", () => {
+    running.link.destroy();
+    running.lease.destroy();
+  });
   if (running.first !== undefined) {
     resources = { ...resources, processes: [running.first] };
     await context.onResources(resources);
@@ -72,6 +75,7 @@ async function launchGuest(plan: GuestPlan, context: LaunchContext): Promise<Gue
 /** What the machine and the plan decide before the container is made. */
 interface Prepared {
   readonly body: ContainerBody;
+  readonly init: ExecBody;
   readonly info: EngineInfo;
   readonly runtime: string;
   readonly uid: number;
@@ -100,6 +104,7 @@ async function prepare(engine: Engine, plan: GuestPlan, context: LaunchContext):
   const facts = { image: id, node, runtime, uid, gid, etcFiles, ownership };
   return {
     body: renderContainer(plan, { ...facts, ownTasks: ownTasks(used) }),
+    init: renderInit(facts),
     info,
     runtime: used,
     uid,
@@ -133,7 +138,7 @@ async function create(
     const found = await engine.containers.inspect(name);
     if (found !== undefined && isGuest(found.Config.Labels))
       await ignore(leaving(engine, name), "it does not end: then the name is taken");
-    if (!(await isFree(engine, name))) throw nameTaken(name, error);
+    if (!(await isFree(engine, name, body.Labels?.[HOME_LABEL]))) throw nameTaken(name, error);
     return engine.containers.create(name, body, { signal });
   }
 }
@@ -143,9 +148,9 @@ function leaving(engine: Engine, name: string): Promise<number> {
   return engine.containers.wait(name, "not-running", { timeoutMs: LEAVING_MS });
 }
 
-async function isFree(engine: Engine, name: string): Promise<boolean> {
+async function isFree(engine: Engine, name: string, homeId: string | undefined): Promise<boolean> {
   const found = await engine.containers.inspect(name);
-  return found === undefined || (!found.State.Running && (await removeOurs(engine, name)));
+  return found === undefined || (!found.State.Running && (await removeOurs(engine, name, homeId)));
 }
 
 function nameTaken(name: string, cause: unknown): LaunchError {

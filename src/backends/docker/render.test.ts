@@ -4,7 +4,7 @@ import type { GuestPlan } from "../contract.ts";
 import { parseRoutes } from "../shared/host-subnets.ts";
 import { renderAccounts } from "./etc-files.ts";
 import { mergeEnv } from "./guest-env.ts";
-import { type ContainerFacts, renderContainer } from "./render.ts";
+import { type ContainerFacts, keeperOf, renderContainer, renderInit } from "./render.ts";
 import { renderSeccompProfile } from "./seccomp.ts";
 import { exitStatusOf } from "./start-container.ts";
 import { renderEnvFile } from "./terminal-session.ts";
@@ -72,11 +72,17 @@ describe("renderContainer", () => {
     expect(HostConfig.Mounts?.map(({ Target }) => Target)).not.toContain("/run/bot-bottle/doors");
   });
 
+  it("gives the first process a user that is never the guest's", () => {
+    for (const uid of [1000, 65_533, 65_534]) expect(keeperOf(uid)).not.toBe(uid);
+    expect(renderInit(FACTS).User).toBe(`${FACTS.uid}:${FACTS.gid}`);
+    expect(renderContainer(PLAN, FACTS).User).not.toBe(renderInit(FACTS).User);
+  });
+
   it("binds our Node and takes the runtime where they are chosen", () => {
     const node = { path: "/opt/bot-bottle/node", isOurs: true };
-    const { HostConfig, Cmd } = renderContainer(PLAN, { ...FACTS, node, runtime: "runsc" });
+    const { HostConfig } = renderContainer(PLAN, { ...FACTS, node, runtime: "runsc" });
     expect(HostConfig.Runtime).toBe("runsc");
-    expect(Cmd?.[0]).toBe("/opt/bot-bottle/node");
+    expect(renderInit({ ...FACTS, node }).Cmd[0]).toBe("/opt/bot-bottle/node");
     expect(HostConfig.Mounts).toContainEqual(
       expect.objectContaining({ Source: "/h/node/bin/node", ReadOnly: true }),
     );

@@ -2,7 +2,13 @@
  * What a guest's container is made of. Pure: plan and facts to the body of one API call. Invariant: no capability, no way to get
  * one, a root that cannot be written, no network but the plan's, nothing of the host but what the plan names.
  */
-import type { ContainerBody, HostConfigBody, Labels, MountBody } from "../../engine/contract.ts";
+import type {
+  ContainerBody,
+  ExecBody,
+  HostConfigBody,
+  Labels,
+  MountBody,
+} from "../../engine/contract.ts";
 import type { GuestPlan } from "../contract.ts";
 import { guestLabels } from "./names.ts";
 import { renderSeccompProfile } from "./seccomp.ts";
@@ -13,11 +19,19 @@ export const GUEST_INIT = "/opt/bot-bottle/guest-init.js";
 export const GUEST_NODE = "/opt/bot-bottle/node";
 
 /**
- * The first process: Node does not wait for children that are not its own, a shell does. guest-init has the connection to the
- * owner; when it ends, the shell ends, and with it the container.
+ * The first process holds the lease: a shell that reaps what is orphaned, and ends with the container's input, which ends with the
+ * owner. It and its reader are of a user of their own, so that no program of the guest can stop them, end them, or keep that input
+ * open through their descriptors.
  */
 const FIRST_PROCESS =
-  'exec 3<&0 4>&1; "$@" <&3 >&4 3<&- 4>&- & exec </dev/null >/dev/null 3<&- 4>&-; wait "$!"';
+  'exec 3<&0 </dev/null; while read -r _; do :; done <&3 3<&- & exec 3<&- >/dev/null; wait "$!"';
+/** Users of the first process: the second where the guest's own is the first. */
+const KEEPERS = [65_534, 65_533] as const;
+
+/** The user of the first process, which is never the guest's. Pure. */
+export function keeperOf(uid: number): number {
+  return uid === KEEPERS[0] ? KEEPERS[1] : KEEPERS[0];
+}
 
 /** How the guest's Node is found: the image's own, or ours. */
 export interface GuestNode {
@@ -53,10 +67,10 @@ export function renderContainer(plan: GuestPlan, facts: ContainerFacts): Contain
   return {
     Image: facts.image,
     Entrypoint: ["/bin/sh", "-c", FIRST_PROCESS, "sh"],
-    Cmd: [facts.node.path, GUEST_INIT, "-"],
+    Cmd: [],
     // What the image sets is for its programs, not for ours.
     Env: ["NODE_OPTIONS="],
-    User: `${facts.uid}:${facts.gid}`,
+    User: `${keeperOf(facts.uid)}:${keeperOf(facts.uid)}`,
     WorkingDir: "/",
     Hostname: plan.hostname.slice(0, MAX_HOSTNAME),
     Labels: guestLabels(plan.id, facts.ownership),
@@ -74,6 +88,17 @@ export function renderContainer(plan: GuestPlan, facts: ContainerFacts): Contain
       Tmpfs: tmpfsOf(plan, facts),
       ShmSize: plan.limits.tmpfsBytes,
     },
+  };
+}
+
+/** guest-init, which the engine starts beside the first process: its input and output are the connection to the owner. */
+export function renderInit(facts: Pick<ContainerFacts, "node" | "uid" | "gid">): ExecBody {
+  return {
+    Cmd: [facts.node.path, GUEST_INIT, "-"],
+    Env: ["NODE_OPTIONS="],
+    User: `${facts.uid}:${facts.gid}`,
+    WorkingDir: "/",
+    ...{ Tty: false, AttachStdin: true, AttachStdout: true, AttachStderr: true },
   };
 }
 

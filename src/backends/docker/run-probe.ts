@@ -9,6 +9,8 @@ import { PROBE_ROLE, ROLE_LABEL } from "./names.ts";
 
 /** Time for a container to start, say its line and end; a busy machine takes some of it. */
 const PROBE_MS = 30_000;
+/** Time for a container that removes itself to be gone. */
+const LEAVE_MS = 5_000;
 const MAX_OUTPUT_BYTES: number = 64 * 1024;
 const MEMORY_BYTES: number = 512 * 1024 * 1024;
 
@@ -47,6 +49,9 @@ export async function runProbe(engine: Engine, run: ProbeRun): Promise<ProbeRunR
     return { exitCode, stdout, stderr };
   } finally {
     await ignore(engine.containers.remove(name), "a probe's container removes itself as well");
+    // Its image can be removed only after it.
+    const gone = engine.containers.wait(name, "removed", { timeoutMs: LEAVE_MS });
+    await ignore(gone, "it is gone already");
   }
 }
 
@@ -57,6 +62,8 @@ function renderProbe(run: ProbeRun): ContainerBody {
     Image: run.image,
     Entrypoint: [program],
     Cmd: rest,
+    // What the image sets is for its programs, not for ours.
+    Env: ["NODE_OPTIONS="],
     User: run.user ?? "65534:65534",
     WorkingDir: "/",
     Labels: { ...ownershipLabels(run.cacheDir), [ROLE_LABEL]: PROBE_ROLE },
@@ -65,6 +72,8 @@ function renderProbe(run: ProbeRun): ContainerBody {
     Healthcheck: { Test: ["NONE"] },
     HostConfig: {
       ...runtime,
+      // Also when nobody is left to remove it.
+      AutoRemove: true,
       NetworkMode: "none",
       ReadonlyRootfs: true,
       CapDrop: ["ALL"],

@@ -129,8 +129,13 @@ function mountsOf(directory: string): readonly MountBody[] {
   ];
 }
 
-/** Another build of a runtime under the same name is another runtime. */
+/** Another build of a runtime under the same name is another runtime; of one that is not ours to see nothing is known. */
 function changeTime(path: string): string {
-  const stats = path.startsWith("/") ? statSync(path, { throwIfNoEntry: false }) : undefined;
-  return String(stats?.mtimeMs ?? "");
+  try {
+    const stats = path.startsWith("/") ? statSync(path, { throwIfNoEntry: false }) : undefined;
+    return String(stats?.mtimeMs ?? "");
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    return "";
+  }
 }

@@ -1,9 +1,10 @@
-/** Starts a guest's container and greets guest-init on its input and output, which are the owner's connection and lease. */
+/** Starts a guest's container, holds its input as the lease, and greets guest-init, whose input and output are the owner's connection. */
+import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { type BottleError, LaunchError, messageOf, systemCode } from "../../base/errors.ts";
 import { ignore } from "../../base/log.ts";
-import type { Engine, EngineStream } from "../../engine/contract.ts";
+import type { Engine, EngineStream, ExecBody } from "../../engine/contract.ts";
 import type { ExitStatus } from "../../process/exec.ts";
 import { type ProcessIdentity, readStartTime } from "../../process/identity.ts";
 import type { GuestPlan, LaunchContext } from "../contract.ts";
@@ -22,6 +23,10 @@ export interface RunningContainer {
   readonly ended: Promise<ExitStatus>;
   /** Its first process, where it is one of this kernel's. */
   readonly first: ProcessIdentity | undefined;
+  /** Pid of its guest-init, where it is one of this kernel's. */
+  readonly initPid: number | undefined;
+  /** The container's input: when it is destroyed, or we end, the container ends. */
+  readonly lease: EngineStream;
 }
 
 export interface StartInput {
@@ -29,6 +34,8 @@ export interface StartInput {
   readonly container: string;
   readonly plan: GuestPlan;
   readonly context: LaunchContext;
+  /** How the engine starts guest-init. */
+  readonly init: ExecBody;
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -37,8 +44,11 @@ export async function startContainer(engine: Engine, input: StartInput): Promise
   const { container, context } = input;
   const { signal } = context;
   const { containers } = engine;
-  const stream = await containers.attach(container, { tty: false, stdin: true, signal });
-  const said = keepEnd(stream);
+  const lease = await containers.attach(container, { tty: false, stdin: true, signal });
+  const saidFirst = keepEnd(lease);
+  let saidInit = (): string => "";
+  lease.stdout.resume();
+  const opened: EngineStream[] = [lease];
   try {
     // Asked for before the start, so that the end is not missed. It goes with the engine's connections.
     const ended = endOf(containers.wait(container, "next-exit"));
@@ -46,16 +56,42 @@ export async function startContainer(engine: Engine, input: StartInput): Promise
     // Not before: until then the engine works for us, and needs its processor.
     context.onStarting?.();
     await started;
+    const id = await engine.execs.create(container, input.init, { signal });
+    const stream = await engine.execs.start(id, { tty: false, stdin: true, signal });
+    opened.push(stream);
+    saidInit = keepEnd(stream);
+    const over = endBeforeAnswer(engine, { id, stream, ended });
     const [link, first] = await Promise.all([
-      greet(stream, input, ended),
+      greet(stream, input, over),
       findFirst(engine, container),
     ]);
-    stream.stderr.resume();
-    return { link, ended, first };
+    const { Pid } = await engine.execs.inspect(id, { signal });
+    const initPid = first === undefined || Pid <= 1 ? undefined : Pid;
+    for (const { stderr } of opened) stderr.resume();
+    return { link, ended, first, initPid, lease };
   } catch (error) {
-    stream.destroy();
-    throw explain(error, said());
+    for (const each of opened) each.destroy();
+    throw explain(error, saidInit() === "" ? saidFirst() : saidInit());
   }
+}
+
+interface StartedInit {
+  readonly id: string;
+  readonly stream: EngineStream;
+  readonly ended: Promise<ExitStatus>;
+}
+
+/** How guest-init, or the container with it, ended. */
+async function endBeforeAnswer(
+  engine: Engine,
+  { id, stream, ended }: StartedInit,
+): Promise<ExitStatus> {
+  const silent = once(stream.stdout, "close").then(async () => {
+    const { ExitCode } = await engine.execs.inspect(id);
+    return exitStatusOf(ExitCode ?? 1);
+  });
+  void ignore(silent, "after the start nobody asks");
+  return Promise.race([ended, silent]);
 }
 
 async function greet(
