@@ -76,6 +76,7 @@ beforeEach(async () => {
       "Connection: Upgrade",
       `Sec-WebSocket-Accept: ${createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64")}`,
       `X-Echo: ${TOKEN}`,
+      `X-${TOKEN}: 1`,
     ].join("\r\n");
   upstream = await new Upstream(HOST).listen();
   upstream.server.on(

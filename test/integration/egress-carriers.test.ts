@@ -1,0 +1,54 @@
+// What stands beside the one credential: words of an upstream that repeat it, other credentials, other methods and paths.
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  askThrough,
+  bearer,
+  type Harness,
+  openTunnel,
+  PLACEHOLDER,
+  route,
+  sendRaw,
+  startEgress,
+  TOKEN,
+  Upstream,
+} from "./egress-support/harness.ts";
+
+const HOST = "api.example.test";
+
+let upstream: Upstream;
+let egress: Harness;
+
+beforeEach(async () => {
+  upstream = await new Upstream(HOST).listen();
+  egress = await startEgress({
+    routes: [
+      route(HOST, {
+        auth: bearer,
+        matches: [{ paths: [{ kind: "prefix", value: "/" }], methods: ["GET"], headers: [] }],
+      }),
+    ],
+    resolve: { [HOST]: { address: "127.0.0.1", port: upstream.port } },
+  });
+});
+
+afterEach(async () => {
+  await egress[Symbol.asyncDispose]();
+  await upstream.close();
+});
+
+describe("an answer's own words", () => {
+  it("do not carry the value that was put in, neither as reason nor as a header's name", async () => {
+    upstream.handler = (_request, response) => {
+      response.writeEarlyHints({ link: "</a>", [`X-Early-${TOKEN}`]: "1" });
+      response.writeHead(401, `bad token ${TOKEN}`, { [`X-${TOKEN}`]: "1", "X-Kept": "yes" });
+      response.end("no");
+    };
+    const socket = await openTunnel(egress.door, `${HOST}:443`);
+    const text = await sendRaw(
+      socket,
+      `GET / HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`,
+    );
+    expect(text.toLowerCase()).not.toContain(TOKEN);
+    expect(text).toMatch(/HTTP\/1\.1 103 [^]*HTTP\/1\.1 401 Unauthorized\r\n[^]*X-Kept: yes\r\n/);
+  });
+});
