@@ -43,7 +43,8 @@ function send(run: Run, scanned: StepResult<Scanned>, classified: Classified): v
   if (scanned.kind === "deny") return refuse(run, scanned, classified);
   if (run.arrival.outgoing.isOver) return undefined;
   const { route, authority } = scanned;
-  const spent = run.services.budgets.take(route, authority.host, sizeOf(scanned));
+  const bytes = route.limits === undefined ? 0 : sizeOf(scanned);
+  const spent = run.services.budgets.take(route, authority.host, bytes);
   if (spent !== undefined) return refuse(run, spent, classified);
   return forward(scanned, {
     ...run,
