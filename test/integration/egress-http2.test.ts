@@ -198,6 +198,22 @@ describe("HTTP/2", () => {
     session.close();
   });
 
+  it("does not take an answer for whole that was reset, even without an error", async () => {
+    upstream.handler = (stream) => {
+      stream.respond({ ":status": 200 });
+      stream.write("only half", () => stream.close(http2.constants.NGHTTP2_NO_ERROR));
+      stream.end = () => stream;
+    };
+    const session = await openSession();
+    const stream = session.request(get("/"));
+    let text = "";
+    stream.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    stream.on("error", () => undefined);
+    await new Promise((resolve) => stream.once("close", resolve));
+    expect([text, stream.rstCode === 0]).toEqual(["only half", false]);
+    session.close();
+  });
+
   it("judges each stream by itself", async () => {
     const session = await openSession();
     const [fine, foreign, other, found, port] = await Promise.all([
