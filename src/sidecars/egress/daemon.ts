@@ -71,6 +71,7 @@ function open(context: DaemonContext<EgressConfig>, lookup: Lookup, clock: Clock
     ownListeners: [],
     buffers: createBufferBudget(),
     budgets: createBudgets(),
+    ask: context.ask,
     onCredentialRefused: refusalReporter(context, () => state.config, clock),
   };
   const server = createProxyServer({

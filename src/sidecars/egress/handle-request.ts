@@ -27,8 +27,8 @@ export function handleRequest(arrival: Arrival, services: Services): void {
     if (isIntrospection(classified.authority)) return introspect(run, classified);
     const authorized = authorize(classified, state.config);
     if (authorized.kind === "deny") return refuse(run, authorized, classified);
-    const { buffers } = services;
-    const scanned = scanRequest(authorized, { arrival, policy: state.scanPolicy, buffers });
+    const { buffers, ask } = services;
+    const scanned = scanRequest(authorized, { arrival, policy: state.scanPolicy, buffers, ask });
     if (!(scanned instanceof Promise)) return send(run, scanned, classified);
     scanned.then(
       (result) => guarded(run, classified, () => send(run, result, classified)),
