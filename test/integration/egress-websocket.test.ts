@@ -190,6 +190,37 @@ describe("a WebSocket", () => {
       },
     ],
     [
+      "a message and a ping",
+      (peer: Peer) => {
+        peer.send(SCANNED.slice(0, 14));
+        peer.send(SCANNED.slice(14), OPCODES.ping);
+      },
+    ],
+    [
+      "two pings",
+      (peer: Peer) => {
+        peer.send(SCANNED.slice(0, 14), OPCODES.ping);
+        peer.send(SCANNED.slice(14), OPCODES.ping);
+      },
+    ],
+    [
+      "a ping and a message",
+      (peer: Peer) => {
+        peer.send(SCANNED.slice(0, 14), OPCODES.ping);
+        peer.send(SCANNED.slice(14));
+      },
+    ],
+    [
+      "a message and a long one",
+      (peer: Peer) => {
+        peer.send(SCANNED.slice(0, 14));
+        peer.send(SCANNED.slice(14), OPCODES.binary, false);
+        for (let part = 0; part < 20; part += 1) {
+          peer.send(Buffer.alloc(65_536, "x"), OPCODES.continuation, false);
+        }
+      },
+    ],
+    [
       "a long message",
       (peer: Peer) => {
         for (let part = 0; part < 40; part += 1) {
