@@ -5,6 +5,7 @@ import {
   planCredentials,
   renderCredential,
   setQueryCredential,
+  withoutProtocolCredentials,
 } from "./credentials.ts";
 import type { CredentialCarrier, Route } from "./egress.ts";
 import { pairHeaders } from "./headers.ts";
@@ -67,6 +68,18 @@ describe("a route with bearer auth", () => {
     [["Proxy-Authorization", basic("evil:evil")], "foreign-credential"],
     [["X-Goog-Api-Key", "evil"], "foreign-credential"],
     [["Private-Token", "evil"], "foreign-credential"],
+    [["X_Api_Key", "evil"], "foreign-credential"],
+    [["x-api_key", OWN], "ok"],
+    [["Sec-WebSocket-Protocol", "realtime, openai-beta.realtime-v1"], "ok"],
+    [["Sec-WebSocket-Protocol", `realtime, openai-insecure-api-key.${OWN}`], "ok"],
+    [
+      ["Sec-WebSocket-Protocol", "realtime, OpenAI-insecure-api-key.sk-evil, x"],
+      "foreign-credential",
+    ],
+    [
+      ["Sec_WebSocket_Protocol", "base64url.bearer.authorization.k8s.io.ZXZpbA"],
+      "foreign-credential",
+    ],
     [["Authorization", basic("evil:evil")], "foreign-credential"],
     [["Authorization", `Bearer ${OTHER}`], "placeholder-elsewhere"],
     [["X-Note", OTHER], "placeholder-elsewhere"],
@@ -91,6 +104,23 @@ describe("a route with bearer auth", () => {
         slot: "EGRESS_TOKEN_0",
       });
     }
+  });
+
+  it.each(["key=evil", "api_key=evil", "Api-Key=evil", "apikey=evil", "x=1;key[]=evil"])(
+    "refuses %s",
+    (query) => expect(outcome(plan(BEARER, [], query))).toBe("foreign-credential"),
+  );
+
+  it("takes the placeholder out of the subprotocols of a WebSocket, and nothing else", () => {
+    const offered = [
+      ["Sec-WebSocket-Protocol", `realtime, openai-insecure-api-key.${OWN}, beta`],
+      ["Sec-WebSocket-Protocol", `openai-insecure-api-key.${OWN}`],
+      ["X", "1"],
+    ] as const;
+    expect(withoutProtocolCredentials(offered)).toEqual([
+      ["Sec-WebSocket-Protocol", "realtime, beta"],
+      ["X", "1"],
+    ]);
   });
 
   it("treats query fields that carry tokens like headers", () => {

@@ -4,7 +4,7 @@
  */
 import { deny } from "./decide.ts";
 import type { CredentialCarrier, Route, RouteAuth } from "./egress.ts";
-import type { HeaderList } from "./headers.ts";
+import { type HeaderList, looseHeaderName } from "./headers.ts";
 import { isOwnPlaceholder, type Placeholder, placeholdersIn } from "./placeholders.ts";
 import { looseFieldName, parseQuery, type QueryPair, removePairs } from "./query.ts";
 import type { Deny } from "./verdict.ts";
@@ -25,7 +25,7 @@ export type Injection =
 export type CredentialPlan =
   | {
       readonly ok: true;
-      /** Lower-case names: every header of these names is dropped. */
+      /** Loose names: every header of these names is dropped. */
       readonly dropHeaders: readonly string[];
       /** The query without the credential fields that the guest sent. */
       readonly query: string;
@@ -44,8 +44,19 @@ export const CREDENTIAL_HEADERS: readonly string[] = [
   "private-token",
 ];
 
-/** Query fields that carry credentials wherever a route has auth (RFC 6750 and GitLab). */
-const CREDENTIAL_FIELDS: readonly string[] = ["access_token", "private_token"];
+/** Query fields that carry credentials wherever a route has auth (RFC 6750, GitLab, Google and others). */
+const CREDENTIAL_FIELDS: readonly string[] = [
+  "access_token",
+  "private_token",
+  "key",
+  "api_key",
+  "apikey",
+];
+
+/** Offers subprotocols of WebSocket; browsers can send credentials in no other header. */
+const PROTOCOLS = "sec-websocket-protocol";
+const CREDENTIAL_PROTOCOL =
+  /^(?:openai-insecure-api-key|base64url\.bearer\.authorization\.k8s\.io)\.(.*)$/i;
 
 /** Ours alone: it speaks to this proxy and is never forwarded. */
 const ALWAYS_DROPPED = "proxy-authorization";
@@ -92,15 +103,17 @@ function contextOf(route: Route, auth: RouteAuth): AuthContext {
   const inject = injectionOf(auth);
   const names = new Set([
     ...CREDENTIAL_HEADERS,
-    ...(inject.kind === "header" ? [inject.name.toLowerCase()] : []),
+    ...(inject.kind === "header" ? [looseHeaderName(inject.name)] : []),
   ]);
   const fields = new Set([
     ...CREDENTIAL_FIELDS,
-    ...(inject.kind === "query" ? [looseFieldName(inject.name)] : []),
+    ...(inject.kind === "query" ? [fieldName(inject.name)] : []),
   ]);
   const own = ownPlaceholders(auth);
   return { route, auth, own, inject, names, fields, dropHeaders: [...names] };
 }
+
+const fieldName = (name: string): string => looseFieldName(name).replaceAll("-", "_");
 
 /** The first placeholder that came to a host not its own, in any header or query field. */
 function findElsewhere(
@@ -136,7 +149,7 @@ interface AuthContext {
   readonly auth: RouteAuth;
   readonly own: readonly Placeholder[];
   readonly inject: Injection;
-  /** Lower-case names of headers, and loose names of fields, where credentials stand. */
+  /** Loose names of headers, and loose names of fields, where credentials stand. */
   readonly names: ReadonlySet<string>;
   readonly fields: ReadonlySet<string>;
   readonly dropHeaders: readonly string[];
@@ -151,10 +164,11 @@ interface Sent {
 
 function planInjection(context: AuthContext, { headers, query, pairs }: Sent): CredentialPlan {
   const { inject, names, fields, dropHeaders } = context;
-  const isField = (pair: QueryPair): boolean => fields.has(looseFieldName(pair.name));
+  const isField = (pair: QueryPair): boolean => fields.has(fieldName(pair.name));
   const found = pairs.filter(isField);
   const sent: (readonly [string, string])[] = [
-    ...headers.filter(([name]) => names.has(name.toLowerCase())),
+    ...headers.filter(([name]) => names.has(looseHeaderName(name))),
+    ...protocolCredentials(headers),
     ...found.map((pair) => ["query field", pair.value] as const),
   ];
   const verdict = judgeSent(context, sent);
@@ -182,6 +196,28 @@ function judgeSent(
   if (isSeen || !auth.requirePlaceholder) return undefined;
   const explanation = `${route.rule} requires the placeholder of ${route.host} and the request came without it; send it where the credential belongs`;
   return deny("placeholder-missing", route.rule, explanation);
+}
+
+/** Credentials among the subprotocols that the guest offers. */
+function protocolCredentials(headers: HeaderList): HeaderList {
+  return headers
+    .filter(([name]) => looseHeaderName(name) === PROTOCOLS)
+    .flatMap(([name, value]) =>
+      value.split(",").flatMap((it): [string, string][] => {
+        const credential = CREDENTIAL_PROTOCOL.exec(it.trim())?.[1];
+        return credential === undefined ? [] : [[name, credential]];
+      }),
+    );
+}
+
+/** Takes the subprotocols that carry a credential out of what is offered. */
+export function withoutProtocolCredentials(headers: HeaderList): HeaderList {
+  if (protocolCredentials(headers).length === 0) return headers;
+  return headers.flatMap(([name, value]): [string, string][] => {
+    if (looseHeaderName(name) !== PROTOCOLS) return [[name, value]];
+    const kept = value.split(",").filter((it) => !CREDENTIAL_PROTOCOL.test(it.trim()));
+    return kept.length === 0 ? [] : [[name, kept.join(",").trim()]];
+  });
 }
 
 function injectionOf(auth: RouteAuth): Injection {

@@ -5,7 +5,7 @@
 import { type Authority, defaultPort, formatAuthority, type Scheme } from "./authority.ts";
 import type { EgressPolicy, RequestMatch, Resolution, Route } from "./egress.ts";
 import { type GitOperation, gitOperation } from "./git.ts";
-import { type HeaderList, headerValues } from "./headers.ts";
+import { type HeaderList, headerValues, looseHeaderName } from "./headers.ts";
 import { isWildcard, matchesHost } from "./host-pattern.ts";
 import { matchesHeaderValue, matchesPath, matchesSlashedPath } from "./match-path.ts";
 import { classifyAddress, isForbidden, isForbiddenForResolve } from "./network.ts";
@@ -85,6 +85,8 @@ export function decideRequest(policy: EgressPolicy, request: PolicyRequest): Dec
   if (git === "push") return refuse(first, "git-push-refused", GIT_PUSH);
   const route = routes.find((it) => matchesRequest(it, request));
   if (route === undefined) return refuseMatch(first, request);
+  const override = route.matches.length > 0 ? overrideIn(request.headers) : undefined;
+  if (override !== undefined) return refuse(route, "no-match", explainOverride(route, override));
   if (git === "fetch" && !route.allowsGitFetch) {
     return refuse(route, "git-fetch-refused", explainGitFetch(route));
   }
@@ -93,6 +95,21 @@ export function decideRequest(policy: EgressPolicy, request: PolicyRequest): Dec
   }
   return allow(route);
 }
+
+/** Headers by which servers take a request for another one than its line says. */
+const OVERRIDES: ReadonlySet<string> = new Set([
+  "x-http-method",
+  "x-http-method-override",
+  "x-method-override",
+  "x-original-url",
+  "x-rewrite-url",
+]);
+
+const overrideIn = (headers: HeaderList): string | undefined =>
+  headers.map(([name]) => looseHeaderName(name)).find((name) => OVERRIDES.has(name));
+
+const explainOverride = (route: Route, header: string): string =>
+  `servers may take ${header} for method or path of the request, which the matches of ${route.rule} were not asked about; send the request without that header`;
 
 const GIT_PUSH =
   "pushing over https is never allowed, because nothing scans it; " +

@@ -13,6 +13,8 @@ export const MAX_TARGET_LENGTH = 16_384;
 // RFC 3986 pchar without percent, and the slash.
 const PLAIN = /[A-Za-z0-9\-._~!$&'()*+,;=:@/]/;
 const UNRESERVED = /[A-Za-z0-9\-._~]/;
+/** Segments of unreserved characters that begin with none of dots: nothing in them could be read in two ways. */
+const SIMPLE = /^(?:\/[A-Za-z0-9\-_~][A-Za-z0-9\-._~]*)+\/?$/;
 
 const refuse = (reason: string): NormalisedPath => ({ ok: false, reason });
 
@@ -26,6 +28,7 @@ export function normalisePath(raw: string): NormalisedPath {
   const mark = raw.indexOf("?");
   const rawPath = mark < 0 ? raw : raw.slice(0, mark);
   const query = mark < 0 ? "" : raw.slice(mark + 1);
+  if (SIMPLE.test(rawPath)) return { ok: true, path: rawPath, query };
   if (rawPath.includes("\\")) return refuse("the path holds a backslash");
   const path = canonicalEscapes(rawPath);
   if (path === undefined) return refuse("the path holds a percent escape that is ambiguous");

@@ -71,6 +71,29 @@ const says = (...parts: string[]): void => {
 const ask = (...lines: string[]): Promise<string> =>
   sendRaw(egress.door, request("/", "GET", close, ...lines));
 
+describe("a connection that dies when it is used again", () => {
+  it.each([
+    ["GET", 2],
+    ["POST", 1],
+  ])("lets a %s be sent %d times", async (method, times) => {
+    let isFirst = true;
+    raw.answer = (text, socket) => {
+      if (!text.includes("/second")) {
+        socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        return;
+      }
+      if (!isFirst) socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      else socket.destroy();
+      isFirst = false;
+    };
+    await sendRaw(egress.door, request("/", "GET", close));
+    const lines = method === "POST" ? ["Content-Length: 0", close] : [close];
+    const answer = await sendRaw(egress.door, request("/second", method, ...lines));
+    expect(answer).toMatch(times === 2 ? /^HTTP\/1\.1 200 / : /^HTTP\/1\.1 502 /);
+    expect(raw.heads.filter((head) => head.includes("/second"))).toHaveLength(times);
+  });
+});
+
 describe("an upstream's answer", () => {
   it.each([
     ["a length and chunks", "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],

@@ -179,6 +179,41 @@ describe("HTTP/2", () => {
     socket.destroy();
   });
 
+  it("keeps a value that was put in out of the names of an answer", async () => {
+    upstream.handler = (stream) => {
+      stream.additionalHeaders({ ":status": 103, [`x-early-${TOKEN}`]: "1", link: "</a>" });
+      stream.respond({ ":status": 200, [`x-${TOKEN}`]: "1", "x-kept": "yes" });
+      stream.end("ok");
+    };
+    const session = await openSession();
+    const interim: http2.IncomingHttpHeaders[] = [];
+    const stream = session.request(get("/"));
+    stream.on("headers", (headers) => interim.push(headers));
+    const [head] = (await once(stream, "response")) as [http2.IncomingHttpHeaders];
+    stream.resume();
+    await once(stream, "end");
+    expect(head).toMatchObject({ ":status": 200, "x-kept": "yes" });
+    expect(interim).toMatchObject([{ ":status": 103, link: "</a>" }]);
+    expect(JSON.stringify([head, interim])).not.toContain(TOKEN);
+    session.close();
+  });
+
+  it("does not take an answer for whole that was reset, even without an error", async () => {
+    upstream.handler = (stream) => {
+      stream.respond({ ":status": 200 });
+      stream.write("only half", () => stream.close(http2.constants.NGHTTP2_NO_ERROR));
+      stream.end = () => stream;
+    };
+    const session = await openSession();
+    const stream = session.request(get("/"));
+    let text = "";
+    stream.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    stream.on("error", () => undefined);
+    await new Promise((resolve) => stream.once("close", resolve));
+    expect([text, stream.rstCode === 0]).toEqual(["only half", false]);
+    session.close();
+  });
+
   it("judges each stream by itself", async () => {
     const session = await openSession();
     const [fine, foreign, other, found, port] = await Promise.all([

@@ -76,6 +76,7 @@ beforeEach(async () => {
       "Connection: Upgrade",
       `Sec-WebSocket-Accept: ${createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64")}`,
       `X-Echo: ${TOKEN}`,
+      `X-${TOKEN}: 1`,
     ].join("\r\n");
   upstream = await new Upstream(HOST).listen();
   upstream.server.on(
@@ -186,6 +187,37 @@ describe("a WebSocket", () => {
       (peer: Peer) => {
         peer.send(SCANNED.slice(0, 14));
         peer.send(SCANNED.slice(14));
+      },
+    ],
+    [
+      "a message and a ping",
+      (peer: Peer) => {
+        peer.send(SCANNED.slice(0, 14));
+        peer.send(SCANNED.slice(14), OPCODES.ping);
+      },
+    ],
+    [
+      "two pings",
+      (peer: Peer) => {
+        peer.send(SCANNED.slice(0, 14), OPCODES.ping);
+        peer.send(SCANNED.slice(14), OPCODES.ping);
+      },
+    ],
+    [
+      "a ping and a message",
+      (peer: Peer) => {
+        peer.send(SCANNED.slice(0, 14), OPCODES.ping);
+        peer.send(SCANNED.slice(14));
+      },
+    ],
+    [
+      "a message and a long one",
+      (peer: Peer) => {
+        peer.send(SCANNED.slice(0, 14));
+        peer.send(SCANNED.slice(14), OPCODES.binary, false);
+        for (let part = 0; part < 20; part += 1) {
+          peer.send(Buffer.alloc(65_536, "x"), OPCODES.continuation, false);
+        }
       },
     ],
     [

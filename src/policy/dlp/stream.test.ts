@@ -50,6 +50,11 @@ describe("createStreamScanner", () => {
     expect(results.at(-1)?.finding).toMatchObject({ secret: "TOKEN" });
   });
 
+  it("searches behind what was sent before it", () => {
+    const scanner = createStreamScanner("body", policy, Buffer.from(TOKEN.slice(0, 10)));
+    expect(scanner.push(Buffer.from(TOKEN.slice(10))).finding).toMatchObject({ secret: "TOKEN" });
+  });
+
   it("finds what is hidden across chunks", () => {
     const scanner = createStreamScanner("body", policy);
     const hidden = Buffer.from(Buffer.from(TOKEN).toString("hex")).toString("base64");

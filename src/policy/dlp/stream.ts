@@ -25,10 +25,14 @@ export interface StreamScanner {
 
 const EMPTY = Buffer.alloc(0);
 
-/** Makes a scanner of one stream. A finding's offset counts from the beginning of the looked-at window. */
-export function createStreamScanner(surface: Surface, policy: ScanPolicy): StreamScanner {
+/** Makes a scanner of one stream; `before` is what stands in front of it, sent already. A finding's offset counts from the beginning of the looked-at window. */
+export function createStreamScanner(
+  surface: Surface,
+  policy: ScanPolicy,
+  before: Buffer = EMPTY,
+): StreamScanner {
   const longest = Math.max(1, ...policy.detectors.map((it) => it.longest));
-  let context: Buffer = EMPTY;
+  let context = before;
   let held: Buffer = EMPTY;
   let finding: Finding | Unjudged | undefined;
 

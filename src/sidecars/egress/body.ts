@@ -29,6 +29,39 @@ export function createBufferBudget(limit: number = MAX_BUFFERED_BYTES): BufferBu
   };
 }
 
+/**
+ * Bytes in one piece that grows: a list of chunks would hold on to memory of its own for every byte that a guest sends by
+ * itself.
+ */
+export class GrowingBytes {
+  #bytes: Buffer = Buffer.alloc(0);
+  size = 0;
+
+  add(chunk: Buffer): void {
+    const size = this.size + chunk.length;
+    if (this.size === 0) this.#bytes = chunk;
+    else if (chunk.length > 0) {
+      if (size > this.#bytes.length) this.#grow(size);
+      chunk.copy(this.#bytes, this.size);
+    }
+    this.size = size;
+  }
+
+  /** Gives what was gathered and begins anew. */
+  take(): Buffer {
+    const bytes = this.#bytes.subarray(0, this.size);
+    this.#bytes = Buffer.alloc(0);
+    this.size = 0;
+    return bytes;
+  }
+
+  #grow(size: number): void {
+    const grown = Buffer.allocUnsafe(Math.max(size, this.size * 2));
+    this.#bytes.copy(grown, 0, 0, this.size);
+    this.#bytes = grown;
+  }
+}
+
 /** What was read: all of the body, or its beginning when it is longer than the bound. */
 export type BodyStart =
   | { readonly kind: "whole"; readonly bytes: Buffer; readonly trailers: HeaderList }
@@ -43,24 +76,18 @@ export function readBodyStart(
 ): Promise<BodyStart> {
   if (length !== undefined && length <= limit) return readKnown(body, length);
   return new Promise((resolve) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
+    const gathered = new GrowingBytes();
     let isOver = false;
     const sink: BodySink = {
       data: (chunk) => {
-        chunks.push(chunk);
-        size += chunk.length;
-        if (size <= limit || isOver) return !isOver;
+        gathered.add(chunk);
+        if (gathered.size <= limit || isOver) return !isOver;
         isOver = true;
-        resolve({ kind: "longer", first: chunks });
+        resolve({ kind: "longer", first: [gathered.take()] });
         return false;
       },
       flush: () => undefined,
-      end: (trailers) => {
-        const [only] = chunks;
-        const bytes = chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks);
-        resolve({ kind: "whole", bytes, trailers });
-      },
+      end: (trailers) => resolve({ kind: "whole", bytes: gathered.take(), trailers }),
       fail: (fault) => resolve({ kind: "broken", fault }),
     };
     body.flow(sink);

@@ -6,7 +6,7 @@ import type { StreamScanner } from "../../policy/dlp/stream.ts";
 import type { Route } from "../../policy/egress.ts";
 import type { HeaderList } from "../../policy/headers.ts";
 import type { Deny } from "../../policy/verdict.ts";
-import type { Audit } from "../descriptor.ts";
+import type { Ask, Audit } from "../descriptor.ts";
 import type { BufferBudget } from "./body.ts";
 import type { Budgets } from "./budget.ts";
 import type { HeaderBlock } from "./header-block.ts";
@@ -22,6 +22,7 @@ export interface Services {
   readonly ownListeners: readonly Listener[];
   readonly buffers: BufferBudget;
   readonly budgets: Budgets;
+  readonly ask: Ask;
   /** Told that an upstream refused the value of a slot. */
   readonly onCredentialRefused: (slot: string) => void;
 }

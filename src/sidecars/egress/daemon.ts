@@ -76,6 +76,7 @@ function open(
     ownListeners: door.kind === "tcp" ? [door] : [],
     buffers: createBufferBudget(),
     budgets: createBudgets(),
+    ask: context.ask,
     onCredentialRefused: refusalReporter(context, () => state.config, clock),
   };
   const server = createProxyServer({

@@ -32,7 +32,7 @@ const RELAYED_INTERIM: ReadonlySet<number> = new Set([102, 103]);
 export interface ExchangeEnds {
   /** The body held a secret, or broke off; the upstream got no end of it. */
   readonly onFound: (verdict: Deny) => void;
-  /** `isStale`: a reused connection broke before any answer, so nothing says that the request was seen. */
+  /** `isStale`: a reused connection broke before any answer, and doing the request twice does no harm. */
   readonly onFailed: (error: Error, isStale: boolean) => void;
 }
 

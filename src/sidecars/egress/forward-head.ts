@@ -1,7 +1,11 @@
 /** The head of a request as it is sent on: canonical, without what belongs to the guest's connection, with the one credential. */
 import { invariant } from "../../base/assert.ts";
 import { formatHostHeader } from "../../policy/authority.ts";
-import { renderCredential, setQueryCredential } from "../../policy/credentials.ts";
+import {
+  renderCredential,
+  setQueryCredential,
+  withoutProtocolCredentials,
+} from "../../policy/credentials.ts";
 import type { Route } from "../../policy/egress.ts";
 import type { HeaderList } from "../../policy/headers.ts";
 import { formatTarget } from "../../policy/path.ts";
@@ -81,7 +85,7 @@ function keepHeaders({ block, route, isWebSocket, dropHeaders }: Scanned): Heade
   const dropped = isWebSocket ? [...dropHeaders, EXTENSIONS] : dropHeaders;
   if (route.auth === undefined) return endToEnd(block, dropped);
   const kept = endToEnd(block, [...dropped, ...UNMASKABLE]);
-  return [...kept, ["Accept-Encoding", "identity"]];
+  return [...withoutProtocolCredentials(kept), ["Accept-Encoding", "identity"]];
 }
 
 const EMPTY: Framing = { kind: "length", length: 0 };

@@ -27,8 +27,8 @@ export function handleRequest(arrival: Arrival, services: Services): void {
     if (isIntrospection(classified.authority)) return introspect(run, classified);
     const authorized = authorize(classified, state.config);
     if (authorized.kind === "deny") return refuse(run, authorized, classified);
-    const { buffers } = services;
-    const scanned = scanRequest(authorized, { arrival, policy: state.scanPolicy, buffers });
+    const { buffers, ask } = services;
+    const scanned = scanRequest(authorized, { arrival, policy: state.scanPolicy, buffers, ask });
     if (!(scanned instanceof Promise)) return send(run, scanned, classified);
     scanned.then(
       (result) => guarded(run, classified, () => send(run, result, classified)),
@@ -43,7 +43,8 @@ function send(run: Run, scanned: StepResult<Scanned>, classified: Classified): v
   if (scanned.kind === "deny") return refuse(run, scanned, classified);
   if (run.arrival.outgoing.isOver) return undefined;
   const { route, authority } = scanned;
-  const spent = run.services.budgets.take(route, authority.host, sizeOf(scanned));
+  const bytes = route.limits === undefined ? 0 : sizeOf(scanned);
+  const spent = run.services.budgets.take(route, authority.host, bytes);
   if (spent !== undefined) return refuse(run, spent, classified);
   return forward(scanned, {
     ...run,

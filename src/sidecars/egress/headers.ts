@@ -1,5 +1,5 @@
 /** What of a header list may go on to the other side. Names keep their case and order; comparisons ignore case. */
-import type { HeaderList } from "../../policy/headers.ts";
+import { type HeaderList, looseHeaderName } from "../../policy/headers.ts";
 import { HeaderBlock } from "./header-block.ts";
 
 /** Headers of the connection itself (RFC 9110, 7.6.1) and their historic companions; none is ever forwarded. */
@@ -28,13 +28,14 @@ export function withoutHeaders(headers: HeaderList, names: readonly string[]): H
   return headers.filter(([name]) => !names.includes(name.toLowerCase()));
 }
 
-/** What may go on: nothing of the connection, also what `Connection` names, nothing of framing, nothing of `dropped`. */
+/** What may go on: nothing of the connection, also what `Connection` names, nothing of framing, nothing of `dropped` (loose names). */
 export function endToEnd(block: HeaderBlock, dropped: readonly string[] = NONE): HeaderList {
   const { list, names } = block;
   const named = block.tokens("connection");
   const kept: (readonly [string, string])[] = [];
-  for (const [at, name] of names.entries()) {
-    if (NEVER_FORWARDED.has(name) || dropped.includes(name) || named.includes(name)) continue;
+  for (const [at, exact] of names.entries()) {
+    const name = looseHeaderName(exact);
+    if (NEVER_FORWARDED.has(name) || dropped.includes(name) || named.includes(exact)) continue;
     const field = list[at];
     if (field !== undefined) kept.push(field);
   }

@@ -152,7 +152,7 @@ export interface AnswerReceiver {
   answer(head: ReceivedHead, body: BodySource): void;
   /** The upstream agreed to switch; the connection is the receiver's. */
   switched(answer: HeaderBlock, upstream: Switched): void;
-  /** There will be no answer. `isStale`: a reused connection broke before a single byte of one. */
+  /** There will be no answer. `isStale`: a reused connection broke, and the request may be sent once more. */
   fail(error: Error, isStale: boolean): void;
   /** The request's body may go on. */
   drain(): void;
@@ -168,6 +168,9 @@ export interface ForwardBody {
   /** Breaks the exchange off: neither side may take it for whole. */
   reset(): void;
 }
+
+/** Methods of requests that may be sent once more where nobody knows whether they arrived. */
+export const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /** A connection or session to an upstream. */
 export interface UpstreamLink {

@@ -102,13 +102,19 @@ function toEvent(
   const { kind, method } = subject;
   const host = mask(subject.host);
   const path = mask(subject.path);
+  const { rule } = decided;
+  const reason = decided.kind === "deny" ? decided.reason : "allowed";
+  // The common case at once: it is made with every request.
+  if (host !== undefined && method !== undefined && path !== undefined) {
+    return { kind, verdict: decided.kind, host, method, path, rule, reason };
+  }
   return {
     kind,
     verdict: decided.kind,
     ...(host !== undefined && { host }),
     ...(method !== undefined && { method }),
     ...(path !== undefined && { path }),
-    rule: decided.rule,
-    reason: decided.kind === "deny" ? decided.reason : "allowed",
+    rule,
+    reason,
   };
 }

@@ -53,7 +53,8 @@ export function relayAnswer(
   if (source === undefined) return undefined;
   const dropped = isDecoded ? [...NEVER_RELAYED, "content-encoding"] : NEVER_RELAYED;
   const { headers, lines } = maskedFields(endToEnd(block, dropped), secrets);
-  const { status, reason } = head;
+  const { status } = head;
+  const reason = secrets === undefined ? head.reason : standardReason(status);
   const framing = isDecoded ? STREAM_BODY : head.framing;
   outgoing.head({ status, reason, headers, lines, framing });
   const { onSample } = options;
@@ -135,7 +136,7 @@ class Sampler {
   }
 }
 
-/** Masks values in headers. */
+/** Masks values in headers; a header whose name holds one is dropped. */
 export function maskHeaders(headers: HeaderList, secrets: KnownSecrets | undefined): HeaderList {
   return maskedFields(headers, secrets).headers;
 }
@@ -147,14 +148,25 @@ function maskedFields(
 ): { readonly headers: HeaderList; readonly lines: string | undefined } {
   const text = lines(headers);
   if (secrets === undefined || headers.length === 0) return { headers, lines: text };
+  if (!holdsValue(text, secrets)) return { headers, lines: text };
+  // A name cannot be masked and stay one that clients know.
+  const kept = headers.filter(([name]) => !holdsValue(name, secrets));
+  const masked = kept.map(([name, value]) => [name, maskValue(value, secrets)] as const);
+  return { headers: masked, lines: undefined };
+}
+
+function holdsValue(text: string, { literals }: KnownSecrets): boolean {
   let isFound = false;
-  secrets.literals.find(Buffer.from(text, "latin1"), () => {
+  literals.find(Buffer.from(text, "latin1"), () => {
     isFound = true;
     return false;
   });
-  if (!isFound) return { headers, lines: text };
-  const masked = headers.map(([name, value]) => [name, maskValue(value, secrets)] as const);
-  return { headers: masked, lines: undefined };
+  return isFound;
+}
+
+/** The upstream's own words could be a value that was put in. */
+function standardReason(status: number): string {
+  return process.getBuiltinModule("node:http").STATUS_CODES[status] ?? "";
 }
 
 function maskValue(value: string, secrets: KnownSecrets): string {

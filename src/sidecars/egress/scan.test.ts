@@ -4,6 +4,7 @@ import { compileKnownSecrets } from "../../policy/dlp/known-secrets.ts";
 import type { ScanPolicy } from "../../policy/dlp/types.ts";
 import type { Route } from "../../policy/egress.ts";
 import type { Deny } from "../../policy/verdict.ts";
+import type { AskRequest } from "../descriptor.ts";
 import { createBufferBudget, MAX_WHOLE_BODY_BYTES } from "./body.ts";
 import type { Authorized, Scanned, StepResult } from "./context.ts";
 import { HeaderBlock } from "./header-block.ts";
@@ -58,7 +59,14 @@ function incomingOf(asked: Authorized, body: Buffer): Incoming {
   return { ...common, method, block, framing, body: source };
 }
 
-async function run(more: More = {}, buffers = createBufferBudget()): Promise<StepResult<Scanned>> {
+type Answer = "granted" | "refused" | "pending";
+
+async function run(
+  more: More = {},
+  buffers = createBufferBudget(),
+  answer: Answer = "refused",
+  asks: AskRequest[] = [],
+): Promise<StepResult<Scanned>> {
   const { body, ...rest } = more;
   const asked: Authorized = {
     kind: "authorized",
@@ -78,7 +86,11 @@ async function run(more: More = {}, buffers = createBufferBudget()): Promise<Ste
     ...rest,
   };
   const incoming = incomingOf(asked, body ?? Buffer.alloc(0));
-  return scanRequest(asked, { arrival: { incoming, outgoing }, policy, buffers });
+  const ask = (request: AskRequest): Promise<Answer> => {
+    asks.push(request);
+    return Promise.resolve(answer);
+  };
+  return scanRequest(asked, { arrival: { incoming, outgoing }, policy, buffers, ask: { ask } });
 }
 
 describe("scanning", () => {
@@ -142,10 +154,39 @@ describe("scanning", () => {
     expect(split).toMatchObject({ reason: "secret-found" });
   });
 
-  it("treats supervise as block while nobody can be asked", async () => {
-    expect(
-      await run({ route: route({ outboundOnMatch: "supervise" }), path: `/${SECRET}` }),
-    ).toMatchObject({ kind: "deny" });
+  it.each(["refused", "pending"] as const)("takes %s for no", async (answer) => {
+    const supervised = { route: route({ outboundOnMatch: "supervise" }) };
+    const inPath = await run({ ...supervised, path: `/${SECRET}` }, undefined, answer);
+    expect(inPath).toMatchObject({ kind: "deny", reason: "secret-found" });
+    const inBody = await run({ ...supervised, body: Buffer.from(SECRET) }, undefined, answer);
+    expect(inBody).toMatchObject({ kind: "deny", reason: "secret-found" });
+  });
+
+  it("lets one request pass that the operator granted, and asks without its value", async () => {
+    const supervised = { route: route({ outboundOnMatch: "supervise" }) };
+    const asks: AskRequest[] = [];
+    const body = Buffer.from(`a ${SECRET}`);
+    const result = await run({ ...supervised, body }, undefined, "granted", asks);
+    expect(result).toMatchObject({ kind: "scanned", body: { kind: "whole", bytes: body } });
+    await run({ ...supervised, path: `/${SECRET}`, body }, undefined, "granted", asks);
+    await run({ ...supervised, body: Buffer.from(`b ${SECRET}`) }, undefined, "granted", asks);
+    expect(asks).toHaveLength(4);
+    expect(new Set(asks.map(({ digest }) => digest)).size).toBe(4);
+    expect(JSON.stringify(asks)).not.toContain(SECRET);
+  });
+
+  it("asks about nothing else, and not where the route says block", async () => {
+    const asks: AskRequest[] = [];
+    await run({ path: `/${SECRET}` }, undefined, "granted", asks);
+    const broken = {
+      body: gzipSync("x").subarray(0, 9),
+      headers: [["Content-Encoding", "gzip"]] as const,
+    };
+    const supervised = { route: route({ outboundOnMatch: "supervise" }) };
+    expect(await run({ ...supervised, ...broken }, undefined, "granted", asks)).toMatchObject({
+      reason: "undecodable-body",
+    });
+    expect(asks).toEqual([]);
   });
 
   it("looks at nothing on a route without scanning", async () => {

@@ -18,6 +18,7 @@ import { judgeJsonCredential } from "../../policy/json-credential.ts";
 import { formatTarget } from "../../policy/path.ts";
 import type { Deny, ReasonCode } from "../../policy/verdict.ts";
 import { LruMap } from "../../tls/lru-map.ts";
+import type { Ask } from "../descriptor.ts";
 import { type BodyStart, type BufferBudget, MAX_WHOLE_BODY_BYTES, readBodyStart } from "./body.ts";
 import { deriveViews } from "./body-views.ts";
 import type { Arrival, Authorized, OutgoingBody, Scanned, StepResult } from "./context.ts";
@@ -26,12 +27,14 @@ import { HeaderBlock } from "./header-block.ts";
 import { found, judgeBytes, sameLength, tooMuchHeld } from "./judge-bytes.ts";
 import type { BodyFault } from "./message.ts";
 import { MAX_PARTS } from "./multipart.ts";
+import { isGranted } from "./supervise.ts";
 
 /** What the step works on besides the request's own facts. */
 export interface ScanInput {
   readonly arrival: Pick<Arrival, "incoming" | "outgoing">;
   readonly policy: ScanPolicy;
   readonly buffers: BufferBudget;
+  readonly ask: Ask;
 }
 
 /** Searches host, target, headers and body of one request; at once where there is no body to wait for. */
@@ -42,11 +45,23 @@ export function scanRequest(
   const isScanned = asked.route.scansOutbound && input.policy.detectors.length > 0;
   const policy = isScanned ? input.policy : undefined;
   const head = policy === undefined ? passed(asked) : scanHead(asked, policy);
-  if ("reason" in head) return head;
-  if (asked.framing.kind === "none") return judgeCredential(head);
-  const body = takeBody(asked, input, policy);
+  if (!("reason" in head)) return scanBody(head, input, policy);
+  if (asked.route.outboundOnMatch !== "supervise") return head;
+  const subject = { ask: input.ask, policy: input.policy, body: undefined };
+  return isGranted(asked, head, subject).then((isPassed) =>
+    isPassed ? scanBody(passed(asked), input, policy) : head,
+  );
+}
+
+function scanBody(
+  head: Scanned,
+  input: ScanInput,
+  policy: ScanPolicy | undefined,
+): StepResult<Scanned> | Promise<StepResult<Scanned>> {
+  if (head.framing.kind === "none") return judgeCredential(head);
+  const body = takeBody(head, input, policy);
   if ("reason" in body) return body;
-  if (body instanceof Promise) return body.then((it) => judge(head, it, policy));
+  if (body instanceof Promise) return body.then((it) => judge(head, it, { input, policy }));
   return judgeCredential({ ...head, body });
 }
 
@@ -67,12 +82,16 @@ const passed = (asked: Authorized): Scanned => ({
 async function judge(
   head: Scanned,
   body: OutgoingBody | Deny,
-  policy: ScanPolicy | undefined,
+  by: { readonly input: ScanInput; readonly policy: ScanPolicy | undefined },
 ): Promise<StepResult<Scanned>> {
   if ("reason" in body) return body;
-  if (body.kind !== "whole" || policy === undefined) return judgeCredential({ ...head, body });
-  const judged = await judgeBody(head, body.bytes, policy);
-  if ("reason" in judged) return judged;
+  if (body.kind !== "whole" || by.policy === undefined) return judgeCredential({ ...head, body });
+  const judged = await judgeBody(head, body.bytes, by.policy);
+  if ("reason" in judged) {
+    const subject = { ask: by.input.ask, policy: by.policy, body: body.bytes };
+    const isPassed = await isGranted(head, judged, subject);
+    return isPassed ? judgeCredential({ ...head, body }) : judged;
+  }
   const isRedacted = head.isRedacted || judged !== body.bytes;
   return judgeCredential({ ...head, body: { kind: "whole", bytes: judged }, isRedacted });
 }
@@ -191,7 +210,7 @@ function undecodable(rule: string): Deny {
 
 /** Decides how the body is judged: whole up to the bound, else on its way; without a policy it only passes. */
 function takeBody(
-  asked: Authorized,
+  asked: Scanned,
   input: ScanInput,
   policy: ScanPolicy | undefined,
 ): Promise<OutgoingBody | Deny> | OutgoingBody | Deny {
@@ -209,12 +228,12 @@ function takeBody(
     : takeStart(asked, input, { kind: "stream", first: [], length, scanner });
 }
 
-const isEncoded = (asked: Authorized): boolean =>
+const isEncoded = (asked: Scanned): boolean =>
   codingsOf(asked.block.values("content-encoding")).length > 0;
 
 /** Reads up to the bound; `rest` is how a body is judged that turns out to be longer. */
 async function takeStart(
-  asked: Authorized,
+  asked: Scanned,
   input: ScanInput,
   rest: Extract<OutgoingBody, { kind: "stream" }>,
 ): Promise<OutgoingBody | Deny> {

@@ -48,7 +48,7 @@ export class GuestExchange implements Outgoing {
   readonly #head: RequestHead;
   readonly #decoder: BodyDecoder | undefined;
   readonly #body: BodyStream | undefined;
-  readonly #onData: (chunk: Buffer) => void;
+  readonly #onData: ((chunk: Buffer) => void) | undefined;
 
   constructor(head: RequestHead, host: ExchangeHost) {
     const { method, target, version, block, framing } = head;
@@ -58,8 +58,9 @@ export class GuestExchange implements Outgoing {
     const hasBody = framing.kind === "stream" || (framing.kind === "length" && framing.length > 0);
     this.#decoder = hasBody ? createDecoder(framing) : undefined;
     this.#body = hasBody ? new BodyStream(host) : undefined;
-    this.#onData = (chunk) => this.#body?.push(chunk);
-    const body: BodySource = this.#body ?? EMPTY_BODY;
+    const stream = this.#body;
+    this.#onData = stream && ((chunk) => stream.push(chunk));
+    const body: BodySource = stream ?? EMPTY_BODY;
     const hosts = block.values("host");
     const expectsContinue = hasBody && version === "1.1" && block.has("expect");
     this.incoming = { version, method, target, hosts, block, framing, expectsContinue, body };
@@ -73,7 +74,8 @@ export class GuestExchange implements Outgoing {
   /** Takes bytes of the connection from `at` on; gives the place behind what belongs to this request. */
   feed(bytes: Buffer, from: number): number {
     const decoder = this.#decoder;
-    if (decoder === undefined || this.#body === undefined) return from;
+    if (decoder === undefined || this.#body === undefined || this.#onData === undefined)
+      return from;
     const at = decoder.feed(bytes, from, this.#onData);
     if (decoder.fault !== undefined) this.breakBody("malformed", decoder.fault);
     else if (decoder.isDone) this.#body.finish(decoder.trailers);

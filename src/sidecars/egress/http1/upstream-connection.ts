@@ -5,7 +5,9 @@
 import type { Socket } from "node:net";
 import type { AnswerReceiver, ForwardBody, ForwardHead, UpstreamLink } from "../message.ts";
 import type { Limited, Sweeper } from "../sweeper.ts";
+import { HeadBuffer } from "./head-buffer.ts";
 import { UpstreamExchange } from "./upstream-exchange.ts";
+import { MessageWriter } from "./writer.ts";
 
 /** Longest silence of an upstream: models think for minutes before the first byte. */
 export const UPSTREAM_IDLE_MS: number = 15 * 60 * 1000;
@@ -26,6 +28,8 @@ export class UpstreamConnection implements UpstreamLink, Limited {
   readonly #socket: Socket;
   readonly #sweeper: Sweeper;
   readonly #owner: LinkOwner;
+  readonly #writer: MessageWriter;
+  readonly #heads = new HeadBuffer();
   #exchange: UpstreamExchange | undefined;
   #used = 0;
   #error: Error | undefined;
@@ -34,6 +38,7 @@ export class UpstreamConnection implements UpstreamLink, Limited {
     this.#socket = socket;
     this.#sweeper = sweeper;
     this.#owner = owner;
+    this.#writer = new MessageWriter(socket);
     sweeper.add(this);
     socket.on("data", this.#onData).on("end", this.#onEnd).on("drain", this.#onDrain);
     socket.on("error", (error) => {
@@ -50,6 +55,8 @@ export class UpstreamConnection implements UpstreamLink, Limited {
   send(head: ForwardHead, receiver: AnswerReceiver, whole: Buffer | undefined): ForwardBody {
     const exchange = new UpstreamExchange(head, receiver, {
       socket: this.#socket,
+      writer: this.#writer,
+      heads: this.#heads,
       isFirst: this.#used === 0,
       over: (isReusable) => this.#over(isReusable),
       touch: () => this.#touch(),

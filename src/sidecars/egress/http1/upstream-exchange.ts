@@ -9,14 +9,15 @@ import {
   type ForwardBody,
   type ForwardHead,
   type Framing,
+  REPEATABLE,
   STREAM_BODY,
 } from "../message.ts";
 import { type BodyDecoder, createDecoder } from "./body-decoder.ts";
 import { BodyStream } from "./body-stream.ts";
 import { Malformed } from "./fields.ts";
 import { answerFraming, parseStatusHead, type StatusHead, staysOpen } from "./head.ts";
-import { HeadBuffer, type TakenHead } from "./head-buffer.ts";
-import { type Coding, lines, MessageWriter } from "./writer.ts";
+import type { HeadBuffer, TakenHead } from "./head-buffer.ts";
+import { type Coding, lines, type MessageWriter } from "./writer.ts";
 
 /** A body that is there already goes out in pieces of this size: a large one at once would be copied whole, several times. */
 const PIECE_BYTES: number = 64 * 1024;
@@ -26,6 +27,9 @@ const MAX_INTERIM = 16;
 /** What an exchange does to its connection. */
 export interface UpstreamHost {
   readonly socket: Socket;
+  readonly writer: MessageWriter;
+  /** Empty between exchanges. */
+  readonly heads: HeadBuffer;
   /** The first exchange of its connection. */
   readonly isFirst: boolean;
   /** Both messages are over; called once. */
@@ -43,7 +47,7 @@ export class UpstreamExchange implements ForwardBody {
   readonly #method: string;
   readonly #isUpgrade: boolean;
   readonly #writer: MessageWriter;
-  readonly #heads = new HeadBuffer();
+  readonly #heads: HeadBuffer;
   #decoder: BodyDecoder | undefined;
   #body: BodyStream | undefined;
   #interims = 0;
@@ -60,7 +64,8 @@ export class UpstreamExchange implements ForwardBody {
     this.#receiver = receiver;
     this.#method = head.method;
     this.#isUpgrade = head.isUpgrade;
-    this.#writer = new MessageWriter(host.socket);
+    this.#writer = host.writer;
+    this.#heads = host.heads;
   }
 
   /** Sends the head, and the body where it is there already. */
@@ -151,7 +156,12 @@ export class UpstreamExchange implements ForwardBody {
     if (this.#isOver) return;
     this.#isOver = true;
     if (this.#body !== undefined) this.#body.break(new BodyFault("aborted", error.message));
-    else if (!this.#isAnswered) this.#receiver.fail(error, !this.#host.isFirst && !this.#hasByte);
+    else if (!this.#isAnswered) this.#receiver.fail(error, this.#isStale());
+  }
+
+  /** What was written may have arrived, whatever became of the connection. */
+  #isStale(): boolean {
+    return !this.#host.isFirst && !this.#hasByte && REPEATABLE.has(this.#method);
   }
 
   #takeHead({ text, rest }: TakenHead): Buffer | undefined {

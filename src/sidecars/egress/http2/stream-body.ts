@@ -12,6 +12,8 @@ export interface BodyWatch {
   onProgress(): void;
   /** Nobody wants the rest. */
   onCancel(): void;
+  /** The sender ended the message; where nobody knows, the library's word counts. */
+  isEndSeen?(): boolean;
 }
 
 /** Makes the source of a stream; `length` is what was announced. */
@@ -34,7 +36,8 @@ export function streamBody(
     });
     stream.on("end", () => {
       // The library ends what can be read also when a stream is reset.
-      const isWhole = !stream.aborted && stream.rstCode === 0 && !stream.destroyed;
+      const isReset = stream.aborted || stream.rstCode !== 0 || stream.destroyed;
+      const isWhole = !isReset && watch.isEndSeen?.() !== false;
       if (isWhole && (length ?? size) === size) body.finish(trailers);
       else body.break(new BodyFault("aborted", "the stream was reset"));
     });

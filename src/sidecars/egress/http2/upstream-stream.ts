@@ -7,6 +7,7 @@ import {
   EMPTY_BODY,
   type ForwardBody,
   NO_BODY,
+  REPEATABLE,
   STREAM_BODY,
 } from "../message.ts";
 import { lengthOf, readFields } from "./fields.ts";
@@ -31,11 +32,13 @@ export class UpstreamStream implements ForwardBody {
   #interims = 0;
   #isAnswered = false;
   #isOver = false;
+  readonly #isEndSeen: () => boolean;
 
   constructor(stream: ClientHttp2Stream, receiver: AnswerReceiver, facts: StreamFacts) {
     this.#stream = stream;
     this.#receiver = receiver;
     this.#facts = facts;
+    this.#isEndSeen = watchEnd(stream);
     stream.setTimeout(UPSTREAM_IDLE_MS, () => this.#fail(new Error("no byte came for too long")));
     stream.on("drain", () => receiver.drain());
     stream.on("headers", (_headers, _flags, raw) => this.#interim(raw ?? []));
@@ -98,7 +101,11 @@ export class UpstreamStream implements ForwardBody {
     const onCancel = (): void => this.reset();
     const body = isEnded
       ? EMPTY_BODY
-      : streamBody(this.#stream, length, { onProgress: () => undefined, onCancel });
+      : streamBody(this.#stream, length, {
+          onProgress: () => undefined,
+          onCancel,
+          isEndSeen: this.#isEndSeen,
+        });
     this.#receiver.answer({ status, reason: "", block: fields.block, framing }, body);
     if (isEnded) this.#stream.resume();
   }
@@ -108,7 +115,10 @@ export class UpstreamStream implements ForwardBody {
     const isRefused = this.#stream.rstCode === http2().constants.NGHTTP2_REFUSED_STREAM;
     const error = this.#error ?? new Error("the stream was closed");
     this.#isOver = true;
-    this.#receiver.fail(error, isRefused || (!this.#facts.isFirst && this.#error === undefined));
+    const { isFirst, method } = this.#facts;
+    const isStale = !isFirst && this.#error === undefined && REPEATABLE.has(method);
+    // What was refused was not looked at (RFC 9113, 8.7).
+    this.#receiver.fail(error, isRefused || isStale);
   }
 
   #fail(error: Error): void {
@@ -117,4 +127,18 @@ export class UpstreamStream implements ForwardBody {
     this.#stream.close(http2().constants.NGHTTP2_CANCEL);
     if (!this.#isAnswered) this.#receiver.fail(error, false);
   }
+}
+
+/**
+ * Tells whether the other side ended its message itself. The library ends what can be read also when a stream is reset
+ * without an error, but then the stream is closed already.
+ */
+function watchEnd(stream: ClientHttp2Stream): () => boolean {
+  let isSeen = false;
+  const push = stream.push.bind(stream);
+  stream.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+    if (chunk === null && !stream.closed) isSeen = true;
+    return push(chunk, encoding);
+  };
+  return () => isSeen;
 }

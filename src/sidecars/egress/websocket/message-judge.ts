@@ -11,7 +11,7 @@ import {
 import type { ScanPolicy } from "../../../policy/dlp/types.ts";
 import type { Route } from "../../../policy/egress.ts";
 import type { Deny } from "../../../policy/verdict.ts";
-import { type BufferBudget, MAX_WHOLE_BODY_BYTES } from "../body.ts";
+import { type BufferBudget, GrowingBytes, MAX_WHOLE_BODY_BYTES } from "../body.ts";
 import { found, judgeBytes, tooMuchHeld } from "../judge-bytes.ts";
 
 /** What may be sent of a message now; `isLast` ends it. */
@@ -25,8 +25,7 @@ export class MessageJudge {
   readonly #route: Route;
   readonly #policy: ScanPolicy;
   readonly #budget: BufferBudget;
-  #held: Buffer[] = [];
-  #size = 0;
+  readonly #held = new GrowingBytes();
   #context: Buffer = Buffer.alloc(0);
   #scanner: StreamScanner | undefined;
 
@@ -40,19 +39,22 @@ export class MessageJudge {
   push(bytes: Buffer, isLast: boolean): Release | Deny | undefined {
     if (this.#scanner !== undefined) return this.#stream(this.#scanner, bytes, isLast);
     if (!this.#budget.take(bytes.length)) return tooMuchHeld(this.#route.rule);
-    this.#held.push(bytes);
-    this.#size += bytes.length;
+    this.#held.add(bytes);
     if (isLast) return this.#whole();
-    if (this.#size <= MAX_WHOLE_BODY_BYTES) return undefined;
-    const scanner = createStreamScanner("body", this.#policy);
+    if (this.#held.size <= MAX_WHOLE_BODY_BYTES) return undefined;
+    const scanner = createStreamScanner("body", this.#policy, this.#context);
     this.#scanner = scanner;
     return this.#stream(scanner, this.#take(), false);
   }
 
   /** Judges the payload of a control frame. */
   control(payload: Buffer): Deny | undefined {
-    const judged = judgeBytes(payload, { ...this.#route, outboundOnMatch: "block" }, this.#policy);
-    return "reason" in judged ? judged : undefined;
+    // Behind what was sent before, like a message: whoever reads along sees no difference.
+    const window = Buffer.concat([this.#context, payload]);
+    const judged = judgeBytes(window, { ...this.#route, outboundOnMatch: "block" }, this.#policy);
+    if ("reason" in judged) return judged;
+    this.#remember(window);
+    return undefined;
   }
 
   /** Gives back what is held. */
@@ -61,15 +63,13 @@ export class MessageJudge {
   }
 
   #take(): Buffer {
-    const bytes = Buffer.concat(this.#held);
-    this.#budget.give(this.#size);
-    this.#held = [];
-    this.#size = 0;
-    return bytes;
+    this.#budget.give(this.#held.size);
+    return this.#held.take();
   }
 
   #whole(): Release | Deny {
     const bytes = this.#take();
+    if (bytes.length === 0) return { bytes, isLast: true };
     const judged = judgeBytes(bytes, this.#route, this.#policy);
     if ("reason" in judged) return judged;
     // Behind what was sent before: only a value that began there is new.
@@ -91,7 +91,7 @@ export class MessageJudge {
     if (rest.finding !== undefined) return found(rest.finding, this.#route.rule);
     this.#scanner = undefined;
     const last = Buffer.concat([safe, rest.safe]);
-    this.#remember(last);
+    this.#remember(Buffer.concat([this.#context, last]));
     return { bytes: last, isLast };
   }
 
