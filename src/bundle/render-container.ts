@@ -17,7 +17,7 @@ import type { BundlePlan, DaemonPlan } from "./contract.ts";
 /** Label of everything of ours on an engine; its value is the bottle's slug. */
 export const BOTTLE_LABEL = "bot-bottle.bottle";
 /** Label that says what an object is to its bottle. */
-export const ROLE_LABEL = "bot-bottle.role";
+const ROLE_LABEL = "bot-bottle.role";
 
 /** Paths as the bundle in a container sees them. */
 export const CONTAINER_PATHS = {
