@@ -1,7 +1,7 @@
 // What a bottle on docker costs beside the bare engine: start, a program's round trip, removal, memory. The bare side makes
 // its containers through the engine's API as well, from the same image, with the same confinement.
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { openGuestLink } from "../src/backends/shared/guest-link.ts";
 import { parseGuestPath } from "../src/base/ids.ts";
@@ -239,7 +239,7 @@ async function benchMemory(engine: Engine): Promise<string> {
       ["idle container, `sleep`", name],
     ] as const) {
       const pid = (await engine.containers.inspect(container))?.State.Pid ?? 0;
-      rows.push([what, ...memoryBelow(pid).map((mib) => mib.toFixed(1))]);
+      rows.push([what, ...memoryBeside(pid).map((mib) => mib.toFixed(1))]);
     }
     return [
       "### Memory of an idle bottle\n",
@@ -251,10 +251,13 @@ async function benchMemory(engine: Engine): Promise<string> {
   }
 }
 
-function memoryBelow(pid: number): readonly [rss: number, pss: number] {
+/** All that runs in the pid namespace of a process: an engine starts some of it beside the first, not below it. */
+function memoryBeside(pid: number): readonly [rss: number, pss: number] {
+  const namespace = namespaceOf(pid);
   const sums: [number, number] = [0, 0];
-  for (const one of [pid, ...descendants(pid)]) {
-    const text = readFileSync(`/proc/${one}/smaps_rollup`, "utf8");
+  for (const name of readdirSync("/proc").filter((it) => /^\d+$/.test(it))) {
+    if (namespaceOf(Number(name)) !== namespace) continue;
+    const text = readFileSync(`/proc/${name}/smaps_rollup`, "utf8");
     for (const [at, field] of ["Rss", "Pss"].entries())
       sums[at] =
         (sums[at] ?? 0) +
@@ -263,12 +266,14 @@ function memoryBelow(pid: number): readonly [rss: number, pss: number] {
   return sums;
 }
 
-function descendants(pid: number): number[] {
-  return readdirSync(`/proc/${pid}/task`).flatMap((task) => {
-    const children = readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").trim();
-    const pids = children === "" ? [] : children.split(" ").map(Number);
-    return pids.flatMap((child) => [child, ...descendants(child)]);
-  });
+/** Undefined for a process that is gone meanwhile. */
+function namespaceOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/pid`);
+  } catch (error) {
+    void error;
+    return undefined;
+  }
 }
 
 /** Whether an engine answers; the benchmark is left out where none does. */

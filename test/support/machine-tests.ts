@@ -1,6 +1,13 @@
 // Tests in the emulated host: each on a fresh copy of it, within a hard deadline, and once more (told in the summary) where
 // the host itself failed. A test that fails is never tried again.
-import { appendFileSync, copyFileSync, existsSync, readFileSync, renameSync } from "node:fs";
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+} from "node:fs";
 import { join } from "node:path";
 import { build, type Plugin } from "esbuild";
 import { describe, it } from "vitest";
@@ -109,10 +116,21 @@ async function runSuite(host: MachineHost, options: SuiteOptions): Promise<reado
     : [];
   const told = lines.map((line) => JSON.parse(line) as CaseResult);
   if (ended.status === 124) throw new HostHungError(`after ${told.length} tests`);
+  const isWell = ended.status === 0 && told.every(({ failure }) => failure === undefined);
+  if (!isWell) await refuseCrashes(host);
   if (ended.status === 0 && told.length > 0) return told;
   const failure = `the suite ended with ${ended.status}:\n${ended.stdout}${ended.stderr}`;
   return [...told, { names: ["the suite runs to its end"], ms: 0, failure }];
 }
+
+/** Programs that crash for no reason of their own were run wrongly by the emulator; nothing is to be learned from the rest. */
+async function refuseCrashes(host: MachineHost): Promise<void> {
+  const { stdout } = await host.exec(["dmesg", "--notime"]);
+  const crash = stdout.split("\n").find((line) => CRASH.test(line));
+  if (crash !== undefined) throw new HostHungError(`a program crashed: ${crash.slice(0, 120)}`);
+}
+
+const CRASH = /\]: segfault at |\] general protection|\] trap \w+ ip:/;
 
 /** Puts the built package onto the host's own disk, and the suite, if there is one, beside its files. */
 export async function install(host: MachineHost): Promise<void> {
@@ -150,7 +168,8 @@ async function bundleSuite(entry: string, target: string): Promise<void> {
   // Suites look for it by the name of its source.
   const programs = join(target, "fixtures/programs");
   renameSync(join(programs, "attack-owner.mjs"), join(programs, "attack-owner.ts"));
-  copyFileSync(join(PROGRAMS, "attack-driver.mjs"), join(programs, "attack-driver.mjs"));
+  for (const name of readdirSync(PROGRAMS).filter((it) => /\.(?:mjs|pl)$/.test(it)))
+    copyFileSync(join(PROGRAMS, name), join(programs, name));
 }
 
 const PROGRAMS = join(REPOSITORY, "test/fixtures/programs");

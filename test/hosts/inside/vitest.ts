@@ -156,6 +156,8 @@ async function within(step: Body): Promise<void> {
 
 /** Suites whose hooks have run, outermost first. */
 const opened: Suite[] = [];
+/** Suites of which a hook before all tests failed, and how. */
+const broken = new Map<Suite, string>();
 
 async function closeBeyond(suites: readonly Suite[]): Promise<void> {
   while (opened.some((it) => !suites.includes(it))) {
@@ -167,8 +169,16 @@ async function enter(suites: readonly Suite[]): Promise<void> {
   await closeBeyond(suites);
   for (const suite of suites.slice(opened.length)) {
     opened.push(suite);
-    for (const step of suite.before) await within(step);
+    for (const step of suite.before) {
+      try {
+        await within(step);
+      } catch (error) {
+        broken.set(suite, describeFailure(error));
+      }
+    }
   }
+  const reason = suites.map((it) => broken.get(it)).find((it) => it !== undefined);
+  if (reason !== undefined) throw new Error(reason);
 }
 
 async function runAll(): Promise<void> {
@@ -181,7 +191,7 @@ async function runAll(): Promise<void> {
       await enter(one.suites);
       await runCase(one);
     } catch (error) {
-      tell([fullName(one)], 0, [`its suite could not be opened: ${String(error)}`]);
+      tell([fullName(one)], 0, [`its suite could not be opened: ${describeFailure(error)}`]);
     }
   }
   await closeBeyond([]);
