@@ -17,3 +17,15 @@ for (let part = 1; part <= PARTS; part += 1) {
     requires("emulated-host"),
   );
 }
+
+// What differs before 1.14: no state directory of its own, no choice of the user, no end with the workload.
+await declareSuite(
+  {
+    version: "1.8.1",
+    what: "contract on smolvm 1.8.1, of what differs",
+    entry: "contract.ts",
+    only: /own output and status|the prompt and the workspace|gone after close/,
+    deadlineMs: 8 * MINUTE_MS,
+  },
+  requires("emulated-host"),
+);

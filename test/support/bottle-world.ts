@@ -45,7 +45,9 @@ export function makeWorld(
   const project = join(root, "project");
   for (const directory of [home.bottles, home.agents, project])
     mkdirSync(directory, { recursive: true });
-  writeFileSync(join(home.bottles, "box.md"), `---\n${bottle}\n---\n`);
+  const limits = process.env["BOT_BOTTLE_TEST_LIMITS"];
+  const all = limits === undefined ? bottle : `${bottle}\nlimits: ${limits}`;
+  writeFileSync(join(home.bottles, "box.md"), `---\n${all}\n---\n`);
   writeFileSync(join(home.agents, "worker.md"), "---\nbottle: box\n---\nDo the work.\n");
   writeFileSync(join(project, "README.md"), "# project\n");
   onEnd(() => rmSync(root, { recursive: true, force: true, maxRetries: 3 }));

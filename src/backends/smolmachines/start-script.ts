@@ -15,15 +15,22 @@ export const OWN_TASKS = 24;
 /** Exit statuses by which the script says what is missing; sysexits has none of them. */
 export const START_EXIT = { noNode: 91, noLimit: 92 } as const;
 
-/** What of /etc is ours; the rest is the image's. */
+/** What of /etc is ours, by directory; the rest is the image's. */
 const ETC_FILES = [
-  "hosts",
-  "resolv.conf",
-  "nsswitch.conf",
-  "gitconfig",
-  "ssl/bot-bottle-ca.pem",
-  "ssl/certs/ca-certificates.crt",
-].join(" ");
+  { directory: "/etc", names: ["hosts", "resolv.conf", "nsswitch.conf", "gitconfig"] },
+  { directory: "/etc/ssl", names: ["bot-bottle-ca.pem"] },
+  { directory: "/etc/ssl/certs", names: ["ca-certificates.crt"] },
+] as const;
+
+/** As few programs as can be: each costs what starting one costs in a machine that has just booted. */
+const LINK_ETC = [
+  `mkdir -p ${ETC_FILES.map(({ directory }) => directory).join(" ")}`,
+  `rm -f ${ETC_FILES.flatMap(({ directory, names }) => names.map((name) => `${directory}/${name}`)).join(" ")}`,
+  ...ETC_FILES.map(({ directory, names }) => {
+    const source = directory.replace("/etc", GUEST_ETC);
+    return `ln -s ${names.map((name) => `${source}/${name}`).join(" ")} ${directory}/`;
+  }),
+];
 
 /** Gives up every right: `$setpriv` where the image has util-linux, else Node does what it can. `$uid $gid` are set. */
 const BECOME = [
@@ -47,11 +54,7 @@ const ARGUMENTS = ["set -eu", "uid=$1 gid=$2 processes=$3; shift 3", "umask 022"
 export const START_SCRIPT: string = [
   ...ARGUMENTS,
   "end=$1 socket=$2",
-  `for name in ${ETC_FILES}; do`,
-  '  mkdir -p "$(dirname "/etc/$name")"',
-  '  rm -f "/etc/$name"',
-  `  ln -s "${GUEST_ETC}/$name" "/etc/$name"`,
-  "done",
+  ...LINK_ETC,
   "account() {",
   '  printf "%s\\n" "$2" >"$1.new"',
   '  while IFS= read -r old || [ -n "$old" ]; do',
@@ -64,7 +67,8 @@ export const START_SCRIPT: string = [
   'account /etc/group "node:x:$gid:"',
   "node=",
   `for found in "$(command -v node || true)" ${GUEST_KIT}/node; do`,
-  '  if [ -x "$found" ] && "$found" -e \'process.exit(+process.versions.node.split(".")[0]<20?1:0)\' 2>/dev/null; then node=$found; break; fi',
+  // Asked for its version only, it does not start its engine.
+  '  case $("$found" --version 2>/dev/null) in v2[0-9].* | v[3-9][0-9].*) node=$found; break ;; esac',
   "done",
   `if [ -z "$node" ]; then echo "guest: the image has no Node.js 20 or later, and ours does not run in it" >&2; exit ${START_EXIT.noNode}; fi`,
   ...LIMIT,
