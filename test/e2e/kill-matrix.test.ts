@@ -15,37 +15,16 @@ import {
 } from "../../src/index.ts";
 import { createFakeBackend } from "../../src/testing/index.ts";
 import { makeWorld, type World } from "../support/bottle-world.ts";
+import { processesAround } from "../support/find-secrets.ts";
 import { AGENT, endBy, leftovers, runUntil, startPaused, WAYS } from "../support/kill-matrix.ts";
 import { requires } from "../support/requires.ts";
 
 const exec = createExec();
-/** Processes of bottles: those of this test's own making are the difference to the ones seen before. */
-function bottleProcesses(): Map<string, string> {
-  const found = new Map<string, string>();
-  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    try {
-      const command = readFileSync(join("/proc", pid, "cmdline"), "utf8").replaceAll("\0", " ");
-      if (
-        /bwrap|guest-init|bundle\.js|fake-guest|sleep 300/.test(command) &&
-        !command.includes("vitest")
-      )
-        found.set(pid, command);
-    } catch (error) {
-      // Gone between the listing and the look.
-      void error;
-    }
-  }
-  return found;
-}
-
-function newProcesses(before: ReadonlyMap<string, string>): string[] {
-  return [...bottleProcesses()]
-    .filter(([pid]) => !before.has(pid))
-    .map(([pid, command]) => `${pid} ${command}`);
-}
-
-function countMounts(): number {
-  return readFileSync("/proc/self/mounts", "utf8").split("\n").length;
+/** Other suites may mount what they like: ours name the world. */
+function mountsOf(world: World): string[] {
+  return readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(world.root));
 }
 
 /** What cleanup does, with the fake backend's reaper for its records. */
@@ -84,18 +63,17 @@ for (const platform of PLATFORMS) {
       it(`at step ${step} leaves nothing, however it ends`, { timeout: 60_000 }, async () => {
         for (const way of WAYS) {
           const world = makeWorld(AGENT);
-          const before = bottleProcesses();
-          const mounts = countMounts();
           const child = await startPaused(world, platform.program, platform.argv(world, step));
           await runUntil(child, `AT ${step}`);
+          expect(processesAround(world.root)).not.toEqual([]);
           await endBy(child, way);
           await cleanUp(world);
           await vi.waitFor(
-            () => expect(newProcesses(before), `${way.join("+")} at ${step}`).toEqual([]),
+            () => expect(processesAround(world.root), `${way.join("+")} at ${step}`).toEqual([]),
             { timeout: 10_000 },
           );
           expect(leftovers(world), `${way.join("+")} at ${step}`).toEqual([]);
-          expect(countMounts()).toBe(mounts);
+          expect(mountsOf(world)).toEqual([]);
         }
       });
     }
@@ -107,7 +85,6 @@ describe("an owner that is ended while its agent works", requires("bwrap", "user
     it(`by ${way.join(" twice, ")} loses no work`, { timeout: 60_000 }, async () => {
       const world = makeWorld(AGENT);
       writeFileSync(join(world.project, "given.txt"), "given\n");
-      const before = bottleProcesses();
       const child = await startPaused(world, "cli-paused.ts", [
         "nowhere",
         "start",
@@ -118,7 +95,7 @@ describe("an owner that is ended while its agent works", requires("bwrap", "user
       await runUntil(child, "RUNNING");
       await endBy(child, way);
       await cleanUp(world);
-      await vi.waitFor(() => expect(newProcesses(before)).toEqual([]), { timeout: 10_000 });
+      await vi.waitFor(() => expect(processesAround(world.root)).toEqual([]), { timeout: 10_000 });
       const [slug = ""] = readdirSync(world.home.state);
       const workspace = join(world.home.state, slug, "workspace");
       expect(readFileSync(join(workspace, "made.txt"), "utf8")).toBe("work\n");
