@@ -29,8 +29,9 @@ const MODES: Readonly<Record<string, (one: Contestant) => Promise<Figures>>> = {
   "HTTP/2, 32 streams at a time": overHttp2,
 };
 
-/** Runs before anything counts: compilers take some ten thousand requests to be done. */
-const WARM_UP = 4;
+/** Before anything counts: compilers take some ten thousand requests to be done, whatever share of a processor there is. */
+const WARM_UP_REQUESTS = 30_000;
+const WARM_UP_MS = 25_000;
 
 const OURS = "bot-bottle";
 
@@ -51,13 +52,20 @@ export async function benchEgress(rounds: number): Promise<string> {
   const peers = await startPeers(world);
   const contestants = [direct(world), ...peers.map((peer) => contestant(peer, world))];
   const idle = new Map(peers.map((peer) => [peer.name, memoryOf(peer.started.pid)]));
-  for (const one of contestants) for (let run = 0; run < WARM_UP; run += 1) await manySmall(one);
+  for (const one of contestants) await warmUp(one);
   const results: Results = new Map();
   for (let round = -1; round < rounds; round += 1) await runRound(contestants, round, results);
   const after = new Map(peers.map((peer) => [peer.name, memoryOf(peer.started.pid)]));
   for (const peer of peers) peer.started.stop();
   upstream.stop();
   return report(results, { idle, after });
+}
+
+async function warmUp(one: Contestant): Promise<void> {
+  const until = performance.now() + WARM_UP_MS;
+  for (let count = 0; count < WARM_UP_REQUESTS && performance.now() < until; ) {
+    count += (await manySmall(one))["requests"] ?? WARM_UP_REQUESTS;
+  }
 }
 
 /** Starts those that can be had here; `BENCH_EGRESS` names them when not all are wanted. */
