@@ -1,4 +1,6 @@
 // The load generator: raw TLS sockets with a tiny reader of answers, so that it is not what is measured.
+import { once } from "node:events";
+import { connect as connectHttp2 } from "node:http2";
 import { connect as connectTcp, type Socket } from "node:net";
 import {
   connect as connectTls,
@@ -21,7 +23,11 @@ export interface Target {
 export const trustOf = (pem: string): SecureContext => createSecureContext({ ca: pem });
 
 /** Opens a connection to a host, through CONNECT where there is a proxy. */
-export async function open(target: Target, host: string): Promise<TLSSocket> {
+export async function open(
+  target: Target,
+  host: string,
+  protocol: "h2" | "http/1.1" = "http/1.1",
+): Promise<TLSSocket> {
   const { door, upstreamPort, trust } = target;
   const socket = connectTcp(door ?? { host: "127.0.0.1", port: upstreamPort });
   socket.setNoDelay(true);
@@ -31,7 +37,7 @@ export async function open(target: Target, host: string): Promise<TLSSocket> {
     socket,
     servername: host,
     secureContext: trust,
-    ALPNProtocols: ["http/1.1"],
+    ALPNProtocols: [protocol],
   });
   await event(secure, "secureConnect");
   return secure;
@@ -173,4 +179,32 @@ export async function readEvents(socket: TLSSocket, request: Buffer): Promise<re
     }
     if (/(?:^|\r\n)0\r\n\r\n$/.test(text)) return delays;
   }
+}
+
+/** Requests over streams of one session of HTTP/2, some at a time, for a time; gives how many. */
+export async function streams(
+  target: Target,
+  host: string,
+  load: { readonly parallel: number; readonly ms: number },
+): Promise<number> {
+  const socket = await open(target, host, "h2");
+  if (socket.alpnProtocol !== "h2") throw new Error("HTTP/2 is not spoken");
+  const authority = `${host}:${target.upstreamPort}`;
+  const session = connectHttp2(`https://${authority}`, { createConnection: () => socket });
+  const until = performance.now() + load.ms;
+  let count = 0;
+  const lane = async (): Promise<void> => {
+    while (performance.now() < until) {
+      const stream = session.request({
+        ":path": `/small/${count}?q=1`,
+        accept: "application/json",
+      });
+      stream.resume();
+      await once(stream, "end");
+      count += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: load.parallel }, lane));
+  session.destroy();
+  return count;
 }

@@ -1,5 +1,5 @@
 // One measurement of one proxy at a time. Each gives figures by name; processor time is the proxy's own, of all its processes.
-import { get, Lane, open, readEvents, type Target, upload, varied } from "./client.ts";
+import { get, Lane, open, readEvents, streams, type Target, upload, varied } from "./client.ts";
 import { cpuOf } from "./cpu.ts";
 import { CONNECTIONS } from "./modes.ts";
 import { HOST } from "./world.ts";
@@ -9,6 +9,7 @@ export interface Contestant {
   readonly name: string;
   readonly target: Target;
   readonly pid: number | undefined;
+  readonly speaksHttp2: boolean;
   /** Names that this one has not been asked for yet. */
   readonly fresh: string[];
 }
@@ -62,7 +63,8 @@ export async function manySmall(one: Contestant): Promise<Figures> {
     connections: CONNECTIONS,
     ms: 1200,
   });
-  return { "req/s": count / seconds, "cpu µs/request": (cpuMs * 1000) / count, "p50 ms": p50 };
+  const each = (cpuMs * 1000) / count;
+  return { requests: count, "req/s": count / seconds, "cpu µs/request": each, "p50 ms": p50 };
 }
 
 /** Small requests over one connection: what the proxy adds to the time of each. */
@@ -120,6 +122,16 @@ export async function handshakes(one: Contestant): Promise<Figures> {
     "new p50 ms": fresh.ms,
     "new cpu ms": fresh.cpuMs,
   };
+}
+
+/** Small requests over HTTP/2, for those that speak it. */
+export async function overHttp2(one: Contestant): Promise<Figures> {
+  if (!one.speaksHttp2) return {};
+  const before = cpu(one);
+  const began = performance.now();
+  const count = await streams(one.target, HOST, { parallel: CONNECTIONS, ms: 1000 });
+  const seconds = (performance.now() - began) / 1000;
+  return { "req/s": count / seconds, "cpu µs/request": ((cpu(one) - before) * 1000) / count };
 }
 
 /** Server-sent events: how late each is. */

@@ -1,6 +1,7 @@
 // The upstream of the benchmark, a process of its own: HTTP/1.1 over TLS without a framework, so that it costs little itself.
 // argv: the authority as JSON. Prints its port. Paths: /small, /mib, /sse; a body of any length is read and counted.
 
+import { performServerHandshake } from "node:http2";
 import { createSecureContext, createServer, type SecureContext, type TLSSocket } from "node:tls";
 import * as z from "zod/mini";
 import { parseJson } from "../../src/base/json.ts";
@@ -58,9 +59,24 @@ function answer(socket: TLSSocket, text: string): void {
 
 const server = createServer({
   SNICallback: (name, done) => done(null, contextFor(name)),
-  ALPNProtocols: ["http/1.1"],
+  ALPNProtocols: ["h2", "http/1.1"],
 });
 server.on("secureConnection", (socket) => {
+  if (socket.alpnProtocol === "h2") serveHttp2(socket);
+  else serveHttp1(socket);
+});
+
+function serveHttp2(socket: TLSSocket): void {
+  const session = performServerHandshake(socket);
+  session.on("error", () => session.destroy());
+  session.on("stream", (stream) => {
+    stream.on("error", () => undefined);
+    stream.respond({ ":status": 200, "content-type": "application/json" });
+    stream.end(body);
+  });
+}
+
+function serveHttp1(socket: TLSSocket): void {
   let held = "";
   let left = 0;
   socket.setNoDelay(true);
@@ -85,7 +101,7 @@ server.on("secureConnection", (socket) => {
       if (left > 0) return;
     }
   });
-});
+}
 server.on("tlsClientError", () => undefined);
 server.listen(0, "127.0.0.1", () => {
   const address = server.address();

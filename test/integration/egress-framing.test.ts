@@ -290,3 +290,34 @@ describe("a guest", () => {
     await upstream.close();
   });
 });
+
+describe("connections to one upstream", () => {
+  it("are bounded, and everybody is served", async () => {
+    let open = 0;
+    let most = 0;
+    raw.answer = (_text, socket) => {
+      open += 1;
+      most = Math.max(most, open);
+      setImmediate(() => {
+        open -= 1;
+        socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      });
+    };
+    const all = Array.from({ length: 150 }, (_, index) =>
+      sendRaw(egress.door, request(`/${index}`, "GET", close), 10_000),
+    );
+    const texts = await Promise.all(all);
+    expect(texts.filter((text) => text.startsWith("HTTP/1.1 200 "))).toHaveLength(150);
+    expect(raw.connections).toBeLessThanOrEqual(64);
+    expect(most).toBeLessThanOrEqual(64);
+  });
+
+  it("are opened anew where a kept one was closed meanwhile", async () => {
+    const sockets = new Set<net.Socket>();
+    raw.server.on("connection", (socket) => sockets.add(socket));
+    expect(await ask()).toMatch(/^HTTP\/1\.1 200 /);
+    for (const socket of sockets) socket.destroy();
+    expect(await ask()).toMatch(/^HTTP\/1\.1 200 /);
+    expect(raw.connections).toBe(2);
+  });
+});
