@@ -7,10 +7,12 @@ import {
   linkSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { stripTypeScriptTypes } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { kernelDirectory, modulesInOrder, writeInitrd } from "./initrd.ts";
 import {
@@ -67,10 +69,11 @@ export async function fillTree(work: string, tool: Tool): Promise<void> {
   chmodSync(join(root, "usr/local/bin/node"), 0o755);
   await addModules(work, tool);
   writeFileSync(join(host, "modules"), `${LATE_MODULES.join("\n")}\n`);
-  for (const name of ["init.sh", "agent.ts"]) {
-    copyFileSync(join(import.meta.dirname, "inside", name), join(host, name));
-    chmodSync(join(host, name), 0o755);
-  }
+  copyFileSync(join(import.meta.dirname, "inside/init.sh"), join(host, "init.sh"));
+  chmodSync(join(host, "init.sh"), 0o755);
+  // Node's own stripping is a large WebAssembly program, and such are what crashes under emulation.
+  const agent = readFileSync(join(import.meta.dirname, "inside/agent.ts"), "utf8");
+  writeFileSync(join(host, "agent.mjs"), stripTypeScriptTypes(agent));
   addUser(root);
   makeGuestImage(root);
   for (const version of Object.keys(SMOLVM_WHEELS)) {

@@ -29,7 +29,7 @@ export function emulationArgv(it: Emulation): readonly string[] {
     "qemu-system-x86_64",
     ...["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"],
     ...["-machine", "q35,memory-backend=ram", "-accel", "tcg,thread=multi,tb-size=512"],
-    // With its wide registers: without them programs crash in the machines.
+    // With its wide registers: where they are left out, programs crash in the machines.
     ...["-cpu", "EPYC,+svm,+npt", "-smp", String(CPUS), "-m", String(MEMORY_MIB)],
     "-object",
     `memory-backend-file,id=ram,size=${MEMORY_MIB}M,mem-path=${memory.file},share=${memory.isWritten ? "on" : "off"}`,

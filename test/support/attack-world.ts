@@ -4,6 +4,7 @@ import {
   chmodSync,
   chownSync,
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -21,6 +22,10 @@ import { type Mode, modesHere } from "./bubblewrap-owner.ts";
 export { type Mode, modesHere };
 
 const PROGRAMS = join(import.meta.dirname, "../fixtures/programs");
+/** Built to one file where Node is not to strip types itself. */
+const OWNER = ["attack-owner.mjs", "attack-owner.ts"]
+  .map((name) => join(PROGRAMS, name))
+  .find((path) => existsSync(path))!;
 const ORDINARY_UID = 65_534;
 const SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 
@@ -203,12 +208,7 @@ export async function openAttackWorld(options: AttackOptions): Promise<AttackWor
     agents: Object.keys(bottles),
     driver: [options.node ?? "/opt/bot-bottle/bin/node", "/driver/attack-driver.mjs"],
   };
-  const [file, ...args] = [
-    ...drop,
-    process.execPath,
-    join(PROGRAMS, "attack-owner.ts"),
-    JSON.stringify(settings),
-  ];
+  const [file, ...args] = [...drop, process.execPath, OWNER, JSON.stringify(settings)];
   const child = spawn(file, args, {
     stdio: ["pipe", "pipe", "pipe"],
     env: { PATH: SEARCH_PATH, LAUNCHER_VARIABLE: "launcher-environment-canary" },

@@ -1,13 +1,6 @@
 // Tests in the emulated host: each on a fresh copy of it, within a hard deadline, and once more (told in the summary) where
 // the host itself failed. A test that fails is never tried again.
-import {
-  appendFileSync,
-  copyFileSync,
-  existsSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-} from "node:fs";
+import { appendFileSync, copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { build, type Plugin } from "esbuild";
 import { describe, it } from "vitest";
@@ -168,9 +161,7 @@ async function bundleSuite(entry: string, target: string): Promise<void> {
     banner: { js: BANNER },
     plugins: [builtins, ownRunner],
   });
-  // Suites look for it by the name of its source.
   const programs = join(target, "fixtures/programs");
-  renameSync(join(programs, "attack-owner.mjs"), join(programs, "attack-owner.ts"));
   for (const name of readdirSync(PROGRAMS).filter((it) => /\.(?:mjs|pl)$/.test(it)))
     copyFileSync(join(PROGRAMS, name), join(programs, name));
 }

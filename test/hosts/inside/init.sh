@@ -25,4 +25,4 @@ ip link set lan up
 ip route add default dev lan
 
 echo "bottle-host: up after $(cut -d' ' -f1 /proc/uptime) s"
-exec tini -- node --disable-warning=ExperimentalWarning /opt/host/agent.ts
+exec tini -- node /opt/host/agent.mjs
