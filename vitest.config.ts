@@ -1,6 +1,7 @@
 // One vitest project per layer of tests; bin/test runs them one after another.
 import { defineConfig } from "vitest/config";
 import { CountsReporter } from "./scripts/test-reporter.ts";
+import { WatchdogReporter } from "./scripts/test-watchdog.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -20,7 +21,7 @@ const isolated = (name: string, testTimeout: number, maxWorkers: number, groupOr
 
 export default defineConfig({
   test: {
-    reporters: ["default", new CountsReporter()],
+    reporters: ["default", new CountsReporter(), new WatchdogReporter()],
     allowOnly: false,
     retry: 0,
     projects: [
