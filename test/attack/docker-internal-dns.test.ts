@@ -50,6 +50,7 @@ describe("on a host with a resolver of its own", requires("docker", "root"), () 
     return execFileSync("docker", args, {
       encoding: "utf8",
       stdio,
+      timeout: 60_000,
       env: { ...process.env, DOCKER_HOST },
     });
   };

@@ -1,6 +1,5 @@
 // Attempts from a guest that shares a network with its bundle: the engine's resolver, the host, the rest of the bundle, another
 // bottle. The host listens on every address meanwhile.
-import { execFileSync } from "node:child_process";
 import { createSocket, type Socket } from "node:dgram";
 import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
@@ -10,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Bottle, openBackend } from "../../src/index.ts";
 import { makeWorld, openIn } from "../support/bottle-world.ts";
 import { testBase } from "../support/docker.ts";
+import { docker } from "../support/docker-command.ts";
 import { requires } from "../support/requires.ts";
 
 const BOTTLE = [
@@ -188,10 +188,6 @@ describe("a guest on its bottle's internal network", requires("docker"), () => {
     expect(docker("network", "ls", "-q", "--filter", label)).toBe("");
   });
 });
-
-function docker(...args: readonly string[]): string {
-  return execFileSync("docker", args, { encoding: "utf8" }).trim();
-}
 
 function addressesOf(container: string): readonly string[] {
   const format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type Ended, ended, runCli, startCli } from "../support/built-cli.ts";
 import { imageEnv } from "../support/docker.ts";
-import { docker } from "../support/docker-bottle.ts";
+import { docker } from "../support/docker-command.ts";
 import { processesAround } from "../support/find-secrets.ts";
 import { requires } from "../support/requires.ts";
 

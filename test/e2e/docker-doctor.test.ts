@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Ended } from "../support/built-cli.ts";
 import { CliHome } from "../support/cli-home.ts";
-import { docker } from "../support/docker-bottle.ts";
+import { docker } from "../support/docker-command.ts";
 import { requires } from "../support/requires.ts";
 
 const ORDINARY_UID = 65_534;

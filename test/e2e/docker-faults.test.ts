@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ended } from "../support/built-cli.ts";
 import { CliHome, failureOf } from "../support/cli-home.ts";
 import { imageEnv, testBase } from "../support/docker.ts";
-import { docker } from "../support/docker-bottle.ts";
+import { docker } from "../support/docker-command.ts";
 import { requires } from "../support/requires.ts";
 
 const AGENT =

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createExec, LAUNCH_STEPS, type LaunchStep } from "../../src/index.ts";
 import { makeWorld, type World } from "../support/bottle-world.ts";
 import { imageEnv, testBase } from "../support/docker.ts";
-import { docker } from "../support/docker-bottle.ts";
+import { docker } from "../support/docker-command.ts";
 import { processesAround } from "../support/find-secrets.ts";
 import { AGENT, endBy, leftovers, runUntil, startPaused, WAYS } from "../support/kill-matrix.ts";
 import { requires } from "../support/requires.ts";

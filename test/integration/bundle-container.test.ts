@@ -16,6 +16,7 @@ import { ensureBundleImage } from "../../src/images/ensure-image.ts";
 import { readHomeId } from "../../src/process/ownership.ts";
 import { verifyAudit } from "../../src/protocol/audit-read.ts";
 import { testBase } from "../support/docker.ts";
+import { docker } from "../support/docker-command.ts";
 import { requires } from "../support/requires.ts";
 
 const TOKEN = "sk-never-in-the-environment-31337";
@@ -99,11 +100,6 @@ class Owner implements AsyncDisposable {
     await reapBundle(objects ?? {}, { ...ports, homeId });
     rmSync(this.directory, { recursive: true, force: true });
   }
-}
-
-function docker(...args: readonly string[]): string {
-  const stdio: ["ignore", "pipe", "pipe"] = ["ignore", "pipe", "pipe"];
-  return execFileSync("docker", args, { encoding: "utf8", stdio }).trim();
 }
 
 const eventually = (check: () => void, timeout = 8_000): Promise<void> =>
@@ -297,7 +293,10 @@ describe("a bundle that is run by hand", requires("docker"), () => {
   }
 
   const logs = (container: string): string =>
-    execFileSync("sh", ["-c", `docker logs ${container} 2>&1`], { encoding: "utf8" });
+    execFileSync("sh", ["-c", `docker logs ${container} 2>&1`], {
+      encoding: "utf8",
+      timeout: 60_000,
+    });
 
   function remove(container: string): void {
     docker("rm", "-f", container);
@@ -310,7 +309,7 @@ describe("a bundle that is run by hand", requires("docker"), () => {
       await eventually(() => expect(logs(container)).toContain("END CERTIFICATE"));
       expect(logs(container)).toMatch(/no supervise: SUPERVISE_PORT/);
       expect(logs(container)).not.toContain("tok-123");
-      const curl = "curl -s -x http://127.0.0.1:9099";
+      const curl = "curl -s -m 10 -x http://127.0.0.1:9099";
       const ask = `${curl} http://evil.test/; ${curl} http://api.example.test/`;
       const answer = docker("exec", container, "sh", "-c", ask);
       expect(answer).toContain("egress: host-not-allowed");

@@ -1,10 +1,9 @@
 // Bottles on an internal network that fail while both of their containers come up: whoever fails, nothing is left on the engine.
-import { execFileSync } from "node:child_process";
 import { afterAll, describe, expect, it } from "vitest";
 import { type Backend, openBackend } from "../../src/index.ts";
 import { makeWorld, openIn, type World } from "../support/bottle-world.ts";
 import { testBase } from "../support/docker.ts";
-import { docker } from "../support/docker-bottle.ts";
+import { docker, dockerRaw } from "../support/docker-command.ts";
 import { requires } from "../support/requires.ts";
 
 const BOTTLE = [
@@ -38,7 +37,7 @@ describe("a bottle on an internal network", requires("docker"), () => {
 
   it("takes its guest off the network when its bundle fails", async () => {
     const input = LATE.join("\n").replace("$base", testBase());
-    execFileSync("docker", ["build", "-q", "-t", TAG, "-"], { input });
+    dockerRaw(["build", "-q", "-t", TAG, "-"], input);
     ends.push(() => void docker("rmi", TAG));
     const backend = await openBackend("docker");
     const opening = openIn(

@@ -10,7 +10,8 @@ import { type Bottle, openBackend, parseHostPath } from "../../src/index.ts";
 import { createExec } from "../../src/process/spawn.ts";
 import { makeWorld } from "../support/bottle-world.ts";
 import { testBase } from "../support/docker.ts";
-import { docker, openDockerBottle } from "../support/docker-bottle.ts";
+import { openDockerBottle } from "../support/docker-bottle.ts";
+import { docker } from "../support/docker-command.ts";
 import { requires } from "../support/requires.ts";
 import { tempDir } from "../support/temp-dir.ts";
 

@@ -1,5 +1,5 @@
 // Filtered guests of an owner in a process of its own: on a terminal, whose size is brought to the guest, and killed.
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -9,7 +9,7 @@ import { silentLogger } from "../../src/base/log.ts";
 import { isAlive } from "../../src/process/identity.ts";
 import { createExec } from "../../src/process/spawn.ts";
 import { testBase } from "../support/docker.ts";
-import { docker } from "../support/docker-bottle.ts";
+import { docker } from "../support/docker-command.ts";
 import { requires } from "../support/requires.ts";
 import { type SmolvmTsi, startSmolvmTsi } from "../support/smolvm-tsi.ts";
 import { tempDir } from "../support/temp-dir.ts";
@@ -80,8 +80,7 @@ describe("the owner of a filtered guest", OPTIONS, () => {
     expect(isAlive(machine)).toBe(false);
     expect(resources.objects["smolvm-state"]?.filter(existsSync)).toEqual([]);
     expect(resources.objects["smolvm-base"]?.filter(existsSync)).toEqual([]);
-    const left = spawnSync("docker", ["ps", "-a", "--filter", `name=${container}`, "-q"]);
-    expect(left.stdout.toString()).toBe("");
+    expect(docker("ps", "-a", "--filter", `name=${container}`, "-q")).toBe("");
     await vi.waitFor(() => expect(smolvm.running).toBe(0));
   });
 

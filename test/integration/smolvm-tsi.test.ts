@@ -7,7 +7,7 @@ import { type Bottle, type BottlePlan, openBottle, parseHostPath } from "../../s
 import type { Knobs } from "../fixtures/programs/smolvm-tsi/wire.ts";
 import { makeWorld, planIn, type World } from "../support/bottle-world.ts";
 import { imageEnv, testBase } from "../support/docker.ts";
-import { docker } from "../support/docker-bottle.ts";
+import { docker } from "../support/docker-command.ts";
 import { requires } from "../support/requires.ts";
 import { type SmolvmTsi, startSmolvmTsi } from "../support/smolvm-tsi.ts";
 import { tempDir } from "../support/temp-dir.ts";

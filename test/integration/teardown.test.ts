@@ -149,6 +149,7 @@ describe("the state of a bottle", requires("linux", "python3"), () => {
       spawnSync(process.execPath, [main, "cleanup", "--yes", ...argv], {
         env: { ...world.env, BOT_BOTTLE_HOME: world.home.home },
         encoding: "utf8",
+        timeout: 60_000,
       });
     const first = cleanup();
     expect(first.status).toBe(0);

@@ -1,5 +1,4 @@
 // Bottles on the real engine with an image that needs no build, and the fake bundle.
-import { execFileSync } from "node:child_process";
 import { type Backend, type Bottle, type GuestPlan, openBackend } from "../../src/index.ts";
 import { createFakeBundleHost } from "../../src/testing/index.ts";
 import { openIn, type World } from "./bottle-world.ts";
@@ -23,9 +22,4 @@ export async function openDockerBottle(
 ): Promise<Bottle> {
   const backend = await dockerWith(changes);
   return openIn(world, { backend, bundleHost: createFakeBundleHost() });
-}
-
-/** What the docker command prints, trimmed. */
-export function docker(...args: readonly string[]): string {
-  return execFileSync("docker", [...args], { encoding: "utf8" }).trim();
 }

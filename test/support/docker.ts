@@ -6,9 +6,12 @@ import { join } from "node:path";
 import type { Engine } from "../../src/engine/contract.ts";
 import { openEngine, openEngineAt } from "../../src/engine/engine.ts";
 import { FAMILY_LABEL } from "../../src/images/ensure-image.ts";
+import { dockerRaw } from "./docker-command.ts";
 import { tempDir } from "./temp-dir.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
+
+const BASE_DEADLINE_MS = 150_000;
 
 /** The name of the base image made of this machine's packages; made when it is missing. */
 export function testBase(): string {
@@ -16,6 +19,7 @@ export function testBase(): string {
   return execFileSync(script, ["host"], {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],
+    timeout: BASE_DEADLINE_MS,
   }).trim();
 }
 
@@ -34,8 +38,7 @@ export function imageEnv(): Readonly<Record<string, string | undefined>> & {
 export function runInImage(image: string, argv: readonly string[], user?: string): string {
   const as = user === undefined ? [] : ["--user", user];
   const options = ["run", ...as, "--rm", "--network", "none", "--entrypoint", argv[0] ?? ""];
-  const stdio: ["ignore", "pipe", "pipe"] = ["ignore", "pipe", "pipe"];
-  return execFileSync("docker", [...options, image, ...argv.slice(1)], { encoding: "utf8", stdio });
+  return dockerRaw([...options, image, ...argv.slice(1)]);
 }
 
 export interface CountedEngine extends AsyncDisposable {
