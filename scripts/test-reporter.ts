@@ -10,7 +10,7 @@ export type Counts = {
   readonly passed: number;
   readonly failed: number;
   readonly skips: readonly Skip[];
-  /** What was done once more because the emulated host around it, not the test, had failed. */
+  /** What was done once more: after the emulated host around it had failed, or, unattended, the test itself. */
   readonly retried?: readonly string[];
 };
 
@@ -26,15 +26,24 @@ function reasonOf(test: TestCase): string {
   }
 }
 
+/** Why the first try failed. */
+function firstError(test: TestCase): string {
+  const message = test.result().errors?.[0]?.message ?? "no reason given";
+  return message.split("\n", 1)[0] ?? message;
+}
+
 /** Counts tests, files that could not be loaded and errors outside of tests. */
 export class CountsReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], errors: readonly unknown[]): void {
     let passed = 0;
     let failed = errors.length;
     const skips: Skip[] = [];
+    const retried: string[] = [];
     for (const module of modules) {
       for (const test of module.children.allTests()) {
         const { state } = test.result();
+        if (state !== "skipped" && (test.diagnostic()?.retryCount ?? 0) > 0)
+          retried.push(`${test.project.name}: ${test.fullName}: ${firstError(test)}`);
         if (state === "passed") passed += 1;
         else if (state === "skipped")
           skips.push({ name: `${test.project.name}: ${test.fullName}`, reason: reasonOf(test) });
@@ -44,6 +53,6 @@ export class CountsReporter implements Reporter {
       failed += suites.filter((it) => it.errors().length > 0).length;
     }
     const file = process.env["TEST_COUNTS"];
-    if (file) appendFileSync(file, `${JSON.stringify({ passed, failed, skips })}\n`);
+    if (file) appendFileSync(file, `${JSON.stringify({ passed, failed, skips, retried })}\n`);
   }
 }
