@@ -51,6 +51,11 @@ export class EgressAttack implements AsyncDisposable {
     this.canary = Object.entries(env).find(([name]) => name.endsWith("_SECRET"))?.[1] ?? "";
   }
 
+  /** Host and port of the proxy, as the guest was told. */
+  get door(): string {
+    return new URL(this.env["HTTPS_PROXY"] ?? "").host;
+  }
+
   /** Everything that must never be in a log. */
   get secrets(): readonly string[] {
     return [...Object.values(TOKENS), PLANTED, this.canary];
