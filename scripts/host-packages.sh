@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs missing system packages through apt-get: host-packages.sh command:package:why…
+# A command with slashes is a file that the package brings.
 # Where it may not (BOT_BOTTLE_NO_INSTALL=1, no rights) or cannot (no apt-get) it names the command
 # and succeeds; it fails only where an install was tried and went wrong.
 set -eu
@@ -15,6 +16,7 @@ reasons=
 for wanted; do
   command=${wanted%%:*}
   rest=${wanted#*:}
+  case $command in */*) if [ -e "$command" ]; then continue; fi ;; esac
   command -v "$command" >/dev/null && continue
   [ ! -x "/usr/sbin/$command" ] || continue
   packages="$packages ${rest%%:*}"

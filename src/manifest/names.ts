@@ -24,7 +24,7 @@ export function parseName(text: string): Parsed<string> {
 /** Variables that bot-bottle sets in the guest, and why setting them would break a guarantee. */
 const OURS = new Set(
   (
-    "HTTP_PROXY HTTPS_PROXY ALL_PROXY FTP_PROXY NO_PROXY GIT_GATE_URL MCP_SUPERVISE_URL " +
+    "HTTP_PROXY HTTPS_PROXY WS_PROXY WSS_PROXY ALL_PROXY FTP_PROXY NO_PROXY GIT_GATE_URL MCP_SUPERVISE_URL " +
     "NODE_EXTRA_CA_CERTS DENO_CERT SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO " +
     "PIP_CERT CODEX_CA_CERTIFICATE CARGO_HTTP_CAINFO AWS_CA_BUNDLE NODE_USE_ENV_PROXY"
   ).split(" "),

@@ -18,6 +18,8 @@ describe("proxyEnv", () => {
       HTTPS_PROXY: "http://egress:9099",
       http_proxy: "http://egress:9099",
       https_proxy: "http://egress:9099",
+      WSS_PROXY: "http://egress:9099",
+      wss_proxy: "http://egress:9099",
       NO_PROXY: DIRECT,
       no_proxy: DIRECT,
       NODE_USE_ENV_PROXY: "1",

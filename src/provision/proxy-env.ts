@@ -23,6 +23,9 @@ function proxyVariables(url: string, doors: readonly DoorPlan[]): Record<string,
     HTTPS_PROXY: url,
     http_proxy: url,
     https_proxy: url,
+    // Python's programs look a proxy up by the scheme of the address, and that of a WebSocket is its own.
+    WSS_PROXY: url,
+    wss_proxy: url,
     NO_PROXY: direct,
     no_proxy: direct,
     // Node reads the proxy variables only when told to.

@@ -4,6 +4,8 @@ import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import type { AuditLine } from "../../src/protocol/audit.ts";
 import { type AttackWorld, type DriverAnswer, type Mode, openAttackWorld } from "./attack-world.ts";
+import { testBase } from "./docker.ts";
+import { docker } from "./docker-command.ts";
 import { Sink } from "./sink.ts";
 
 /** Real tokens: the guest never has them. */
@@ -47,6 +49,11 @@ export class EgressAttack implements AsyncDisposable {
     this.world = world;
     this.env = env;
     this.canary = Object.entries(env).find(([name]) => name.endsWith("_SECRET"))?.[1] ?? "";
+  }
+
+  /** Host and port of the proxy, as the guest was told. */
+  get door(): string {
+    return new URL(this.env["HTTPS_PROXY"] ?? "").host;
   }
 
   /** Everything that must never be in a log. */
@@ -117,10 +124,19 @@ export class EgressAttack implements AsyncDisposable {
   }
 }
 
+/** Where the bottle is, and who owns it: on bubblewrap, or on docker in one of its attachments. */
+export type Place = Mode | "sockets" | "internal";
+
+/** The address of this machine that a container of the engine reaches. */
+const bridgeAddress = (): string =>
+  docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}");
+
 /** Opens the sink and the bottle. */
-export async function openEgressAttack(mode: Mode): Promise<EgressAttack> {
-  const sink = await new Sink().open();
-  const https = `127.0.0.1:${sink.httpsPort}`;
+export async function openEgressAttack(place: Place): Promise<EgressAttack> {
+  const isDocker = place === "sockets" || place === "internal";
+  const host = place === "internal" ? bridgeAddress() : "127.0.0.1";
+  const sink = await new Sink().open(host);
+  const https = `${host}:${sink.httpsPort}`;
   const resolve = {
     ...Object.fromEntries(
       [
@@ -139,12 +155,13 @@ export async function openEgressAttack(mode: Mode): Promise<EgressAttack> {
         "stranger",
       ].map((name) => [`${name}.attack.test`, https]),
     ),
-    "plain.attack.test": `127.0.0.1:${sink.httpPort}`,
+    "plain.attack.test": `${host}:${sink.httpPort}`,
     "private.attack.test": "169.254.169.254:80",
     "one.wild.attack.test": https,
     "api.wild.attack.test": https,
   };
-  const bottle = `
+  const where = isDocker ? `backend: docker\nruntime: runc\nattachment: ${place}` : "";
+  const bottle = `${where}
 agent_provider: { template: command, settings: { argv: [/bin/true] } }
 env: { PLANTED: "\${PLANTED}" }
 egress:
@@ -178,9 +195,10 @@ egress:
         - paths: [{ type: glob, value: "/@*/*" }, { type: glob, value: "/@*" }]`;
   try {
     const world = await openAttackWorld({
-      mode,
+      mode: isDocker ? "root" : place,
       bottles: { attacker: bottle },
-      env: { ...TOKENS, PLANTED },
+      env: { ...TOKENS, PLANTED, ...(isDocker ? imageEnvironment() : {}) },
+      ...(isDocker ? { node: "node" } : {}),
       files: { "upstream-ca.pem": sink.caPem },
     });
     const { env = {} } = await world.ask("env");
@@ -189,6 +207,12 @@ egress:
     await sink[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** An image that needs no build, for guest and bundle. */
+function imageEnvironment(): Readonly<Record<string, string>> {
+  const base = testBase();
+  return { BOT_BOTTLE_IMAGE: base, BOT_BOTTLE_BASE_IMAGE: base };
 }
 
 /** A request as text; `lines` are header lines. */

@@ -80,6 +80,9 @@ const PROBES = {
   strace: runs("strace", "-V"),
   openssl: runs("openssl", "version"),
   python3: runs("python3", "--version"),
+  // Clients of HTTP that Debian packages for its own Python.
+  "python3-clients": runs("/usr/bin/python3", "-c", "import aiohttp, pip, requests"),
+  go: runs("go", "version"),
   perl: runs("perl", "-v"),
   cc: runs("cc", "--version"),
   claude: installed("claude"),

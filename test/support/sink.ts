@@ -6,7 +6,7 @@ import {
   type ServerResponse,
 } from "node:http";
 import { createServer as createHttps } from "node:https";
-import type { AddressInfo, Server } from "node:net";
+import type { AddressInfo, Server, Socket } from "node:net";
 import { createSecureContext } from "node:tls";
 import { createAuthority } from "../../src/tls/authority.ts";
 import { createLeafMinter } from "../../src/tls/leaf.ts";
@@ -63,9 +63,23 @@ export class Sink implements AsyncDisposable {
     }
   }
 
-  async open(): Promise<this> {
-    await Promise.all([listen(this.#https), listen(this.#http)]);
+  /** On loopback, or on an address that containers reach. */
+  async open(host = "127.0.0.1"): Promise<this> {
+    const where = { host, port: 0 };
+    await Promise.all([listen(this.#https, where), listen(this.#http, where)]);
     return this;
+  }
+
+  /** Takes the next upgrade to anything at its word, and collects what then comes as it is. */
+  acceptUpgrade(answer: (request: IncomingMessage) => string): Buffer[] {
+    const chunks: Buffer[] = [];
+    this.#https.once("upgrade", (request: IncomingMessage, socket: Socket, rest: Buffer) => {
+      socket.on("error", () => undefined);
+      socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+      if (rest.length > 0) chunks.push(rest);
+      socket.write(answer(request));
+    });
+    return chunks;
   }
 
   get httpsPort(): number {

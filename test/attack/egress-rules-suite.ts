@@ -1,15 +1,12 @@
-// Attempts from inside a bottle against its rules: wildcards, patterns, escaped slashes, credentials in bodies, budgets, and what
+// What the rules of every bottle are tried with: wildcards, patterns, escaped slashes, credentials in bodies, budgets, and what
 // egress tells of itself. Observed at a sink outside.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Mode, modesHere } from "../support/attack-world.ts";
+import { expect, it } from "vitest";
 import {
   type Attempt,
   type EgressAttack,
   type Expected,
-  openEgressAttack,
   request,
 } from "../support/egress-attack.ts";
-import { requires } from "../support/requires.ts";
 
 type Row = readonly [name: string, attempt: Attempt, expected: Expected];
 
@@ -66,44 +63,38 @@ const ROWS: readonly Row[] = [
   ["egress itself behind another server name", { ...get("_egress.local", "/allowlist"), tunnel: { authority: "open.attack.test:443" } }, { status: 403, reason: "authority-mismatch" }],
 ];
 
-describe.each(modesHere())("rules of egress, bottle of %s", requires("bwrap"), (mode: Mode) => {
-  let attack: EgressAttack;
-
-  beforeAll(async () => {
-    attack = await openEgressAttack(mode);
-  });
-  afterAll(() => attack[Symbol.asyncDispose]());
-
+/** Defines the tests; `attack` gives the bottle once it runs. */
+export function rulesSuite(attack: () => EgressAttack): void {
   it.each(ROWS)("refuse %s", async (_name, attempt, expected) => {
-    await attack.refused(attempt, expected);
+    await attack().refused(attempt, expected);
   });
 
   it("let through what they name", async () => {
-    await attack.allowed(get("one.wild.attack.test", "/any"));
-    await attack.allowed(get("api.wild.attack.test", "/only"));
-    await attack.allowed(get("header.attack.test", "/v12/abba", "X-Mode: list"));
-    await attack.allowed(get("header.attack.test", "/@scope%2fname"));
-    expect(attack.sink.arrived.at(-1)?.url).toBe("/@scope%2Fname");
+    await attack().allowed(get("one.wild.attack.test", "/any"));
+    await attack().allowed(get("api.wild.attack.test", "/only"));
+    await attack().allowed(get("header.attack.test", "/v12/abba", "X-Mode: list"));
+    await attack().allowed(get("header.attack.test", "/@scope%2fname"));
+    expect(attack().sink.arrived.at(-1)?.url).toBe("/@scope%2Fname");
   });
 
   it("refuse a secret as a label of a wildcard before the name is looked up", async () => {
-    const isLabel = /^[A-Za-z0-9][\w-]*[A-Za-z0-9]$/.test(attack.canary);
-    await attack.refused(connect(`${attack.canary}.wild.attack.test`), {
+    const isLabel = /^[A-Za-z0-9][\w-]*[A-Za-z0-9]$/.test(attack().canary);
+    await attack().refused(connect(`${attack().canary}.wild.attack.test`), {
       status: isLabel ? 403 : 400,
       reason: isLabel ? "secret-found" : "bad-authority",
     });
   });
 
   it("put the credential into a JSON body and nowhere else", async () => {
-    const placeholder = attack.env["JSON_TOKEN"] ?? "";
-    await attack.allowed(post(`{"n":1.10,"auth":{"key":"${placeholder}"}}`));
-    const { body } = attack.sink.arrived.at(-1) ?? {};
+    const placeholder = attack().env["JSON_TOKEN"] ?? "";
+    await attack().allowed(post(`{"n":1.10,"auth":{"key":"${placeholder}"}}`));
+    const { body } = attack().sink.arrived.at(-1) ?? {};
     expect(body?.toString()).toBe('{"n":1.10,"auth":{"key":"jsn-real-Uu9Vv8Ww7Xx6Yy5Zz4Aa3Bb2"}}');
   });
 
   it("cut a budget off when it is spent", async () => {
-    await attack.allowed(get("budget.attack.test"));
-    await attack.refused(get("budget.attack.test"), {
+    await attack().allowed(get("budget.attack.test"));
+    await attack().refused(get("budget.attack.test"), {
       status: 403,
       reason: "budget-spent",
       kind: "request",
@@ -111,15 +102,15 @@ describe.each(modesHere())("rules of egress, bottle of %s", requires("bwrap"), (
   });
 
   it("show themselves to the guest, without a value", async () => {
-    const before = attack.sink.count();
-    const { text = "" } = await attack.send(get("_egress.local", "/allowlist"));
+    const before = attack().sink.count();
+    const { text = "" } = await attack().send(get("_egress.local", "/allowlist"));
     const table: unknown = JSON.parse(text.slice(text.indexOf("{")));
     expect(table).toMatchObject({
       routes: expect.arrayContaining([expect.objectContaining({ host: "*.wild.attack.test" })]),
     });
-    attack.expectNoSecret(text);
-    for (const [name, value] of Object.entries(attack.env))
+    attack().expectNoSecret(text);
+    for (const [name, value] of Object.entries(attack().env))
       if (name.endsWith("_TOKEN")) expect(text).not.toContain(value);
-    expect(attack.sink.count()).toEqual(before);
+    expect(attack().sink.count()).toEqual(before);
   });
-});
+}
