@@ -23,6 +23,7 @@ import {
 } from "../index.ts";
 import { helperEnv } from "../process/env.ts";
 import type { Exec, ExitStatus } from "../process/exec.ts";
+import { retellAgent } from "./expected-noise.ts";
 import { installAgent } from "./install-agent.ts";
 import { type DemoAgent, type DemoWorld, openWorld } from "./world.ts";
 
@@ -83,9 +84,10 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   );
   const output: string[] = [];
   const session = await bottle.execAgent({ stdio: "pipe" });
+  const retell = retellAgent(options.withoutInjection ? undefined : options.agent);
   const following = followAgent(session, (line) => {
     output.push(line);
-    say("agent", line);
+    for (const { who, text } of retell(line)) say(who, text);
   });
   const exit = await untilAborted(following, options.signal);
   const diff = await diffWorkspace(bottle, world, options);

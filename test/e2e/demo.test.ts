@@ -110,6 +110,7 @@ describe("the demo", requires("bwrap", "userns", "git"), () => {
         expect(claims.filter(({ holds }) => holds !== true)).toEqual([]);
         expect(model.answered).toBeGreaterThanOrEqual(2);
         expect(model.refused).toBe(0);
+        expect(end.stderr).not.toMatch(/ERROR .*WebSocket/i);
       });
 
       it("fails when the credential that is put in is wrong", {
