@@ -54,6 +54,7 @@ export { type ListedBottle, listBottles } from "./bottle/list.ts";
 export { findOrphanObjects, type OrphanObject, removeOrphanObject } from "./bottle/orphans.ts";
 export { type Owner, openOwner } from "./bottle/owner.ts";
 export type { BottlePlan, Facts, StartOptions } from "./bottle/plan.ts";
+export type { StartPreview } from "./bottle/preview.ts";
 export {
   findLeftovers,
   findOrphanRuns,

@@ -129,6 +129,11 @@ export interface BackendPorts {
   readonly searchPath: string;
   /** The operator's environment, for finding engines (`DOCKER_HOST`, `BOT_BOTTLE_SMOLVM`); never passed on as it is. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /**
+   * Given where nothing may be started, made or kept: told what would be tried out and what is taken for granted meanwhile.
+   * Answers of earlier probes count.
+   */
+  readonly onSkipped?: ((what: string) => void) | undefined;
   /** Name of the home whose objects may be reaped on an engine; without it none is. */
   readonly homeId?: string | undefined;
 }
@@ -262,6 +267,12 @@ export interface LaunchContext {
   readonly onStarting?: () => void;
 }
 
+/** Something that a start needs and this machine does not have now. */
+export interface Shortage {
+  readonly what: string;
+  readonly hint: string | undefined;
+}
+
 export interface Backend {
   readonly name: BackendName;
   /** Looks at the machine, changes nothing. */
@@ -271,6 +282,8 @@ export interface Backend {
    * `host.backend-unavailable` when what is asked for does not work here.
    */
   survey?(request: SurveyRequest, ports: BackendPorts): Promise<BackendSurvey>;
+  /** Finds what a launch would lack, by looking alone; what only trying shows goes to `onSkipped`. Never throws for what is missing. */
+  look?(plan: GuestPlan, ports: BackendPorts): Promise<readonly Shortage[]>;
   /** Creates and starts the guest; resolves when guest-init has connected and holds the relays. No agent code has run. */
   launch(plan: GuestPlan, context: LaunchContext): Promise<Guest>;
   /** Ends and removes what a dead owner left. Tolerates that any of it is gone. */

@@ -14,7 +14,7 @@ import type { LaunchError } from "../base/errors.ts";
 import type { BottleId, GuestPath, HostPath } from "../base/ids.ts";
 import type { BottlePaths, HomePaths } from "../base/paths.ts";
 import type { BundlePlan } from "../bundle/contract.ts";
-import type { TokenRef } from "../manifest/types.ts";
+import type { HostVariable, TokenRef } from "../manifest/types.ts";
 import type { EgressPolicy } from "../policy/egress.ts";
 import type { HostLogin } from "../providers/host-login.ts";
 import type { ProvisionedFile } from "../providers/provider.ts";
@@ -43,6 +43,8 @@ export interface SecretPlan {
     | { readonly kind: "generated"; readonly name: string };
   /** Guest variable that holds the value itself; undefined for credentials, which the guest never has. */
   readonly guestVariable: string | undefined;
+  /** Where the manifest names it, when it is a variable of the host. */
+  readonly namedAt?: readonly HostVariable[];
 }
 
 export interface WorkspacePlan {

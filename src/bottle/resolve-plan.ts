@@ -143,8 +143,7 @@ function resolveGrants(
     slots,
   });
   const secrets: readonly SecretPlan[] = [
-    ...routes.secrets,
-    ...environmentSecrets(bottle.env),
+    ...[...routes.secrets, ...environmentSecrets(bottle.env)].map((it) => withPlaces(it, bottle)),
     {
       slot: "CANARY",
       source: { kind: "generated", name: facts.random.canaryName },
@@ -152,6 +151,12 @@ function resolveGrants(
     },
   ];
   return { described, routes, secrets };
+}
+
+function withPlaces(secret: SecretPlan, { hostVariables }: Manifest["bottle"]): SecretPlan {
+  const { kind, name } = secret.source;
+  if (kind !== "env") return secret;
+  return { ...secret, namedAt: hostVariables.filter((it) => it.name === name) };
 }
 
 function resolveProvider(template: string): Provider {

@@ -4,7 +4,6 @@
  */
 import { UsageError } from "../base/errors.ts";
 import type { AuthSpec, BottleSpec, MatchSpec, RouteSpec } from "../manifest/types.ts";
-import { parseAuthority } from "../policy/authority.ts";
 import type {
   CredentialCarrier,
   EgressPolicy,
@@ -13,6 +12,7 @@ import type {
   RouteAuth,
 } from "../policy/egress.ts";
 import type { ProviderRoute } from "../providers/provider.ts";
+import { parseAllow } from "./parse-allow.ts";
 import type { CredentialRef, SecretPlan } from "./plan.ts";
 
 /** What the routes need and give. */
@@ -202,18 +202,7 @@ function requestMatch(match: MatchSpec): RequestMatch {
 }
 
 function addAllowed(routes: Route[], text: string): void {
-  const parsed = parseAuthority(text, "https");
-  if (!parsed.ok || parsed.authority.kind !== "name") {
-    throw new UsageError(
-      "usage.invalid",
-      `--allow "${text}" is not a host: a name with an optional port is expected`,
-      {
-        hint: "for example --allow registry.example.com or --allow registry.example.com:8443",
-      },
-    );
-  }
-  const port = text.includes(":") ? parsed.authority.port : undefined;
-  const { host } = parsed.authority;
+  const { host, port } = parseAllow(text);
   const known = routes.find((route) => route.host === host && route.port === port);
   if (known?.matches.length === 0) return;
   if (known !== undefined) {

@@ -2,10 +2,11 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
-import { LaunchError, ManifestError, systemCode, UsageError } from "../base/errors.ts";
+import { LaunchError, ManifestError, systemCode } from "../base/errors.ts";
 import { Secret, type Secrets } from "../base/secret.ts";
 import type { Exec } from "../process/exec.ts";
 import { readHostLogin } from "./host-login.ts";
+import { requireInputs } from "./missing-inputs.ts";
 import type { SecretPlan } from "./plan.ts";
 
 /** Longest value of one secret: more than any token, less than a mistake such as a disk image. */
@@ -30,6 +31,7 @@ export async function resolveSecrets(
   plans: readonly SecretPlan[],
   ports: SecretPorts,
 ): Promise<Secrets> {
+  requireInputs(plans, ports);
   const secrets = new Map<string, Secret>();
   const names = plans.flatMap(({ source }) => (source.kind === "env" ? [source.name] : []));
   const commandEnv = withoutNames(ports.env, names);
@@ -79,7 +81,7 @@ async function readValue(plan: SecretPlan, ports: ReadPorts): Promise<string> {
   const { source } = plan;
   switch (source.kind) {
     case "env":
-      return fromEnvironment(source.name, ports.env);
+      return ports.env[source.name] ?? "";
     case "file":
       return readSecretFile(source.name, source.path);
     case "command":
@@ -87,7 +89,7 @@ async function readValue(plan: SecretPlan, ports: ReadPorts): Promise<string> {
     case "host-login":
       return (await readHostLogin(source)).token.reveal();
     case "prompt":
-      return fromPrompt(source.name, source.message, ports);
+      return (await ports.prompt?.(source.message)) ?? "";
     case "generated":
       return randomBytes(GENERATED_BYTES).toString("base64url");
   }
@@ -99,18 +101,6 @@ function checkLength(name: string, value: string): void {
   throw new ManifestError(
     "manifest.secret-file",
     `credential ${name} cannot be used: it is shorter than ${MIN_CREDENTIAL_LENGTH} characters, so nothing could search for it`,
-  );
-}
-
-function fromEnvironment(name: string, env: SecretPorts["env"]): string {
-  const value = env[name];
-  if (value !== undefined) return value;
-  throw new ManifestError(
-    "manifest.missing-variable",
-    `host variable ${name} is not set; the manifest names it`,
-    {
-      hint: `export ${name}=… and start again`,
-    },
   );
 }
 
@@ -164,15 +154,4 @@ function withoutNames(
     (entry): entry is [string, string] => entry[1] !== undefined && !names.includes(entry[0]),
   );
   return Object.fromEntries(entries);
-}
-
-async function fromPrompt(name: string, message: string, ports: SecretPorts): Promise<string> {
-  if (ports.prompt !== undefined) return ports.prompt(message);
-  throw new UsageError(
-    "usage.not-a-terminal",
-    `variable ${name} is asked for ("?"), and no terminal is attached`,
-    {
-      hint: `write \${${name}} in the bottle file and export ${name}, or start from a terminal`,
-    },
-  );
 }

@@ -1,6 +1,7 @@
 /**
  * What is left when a bottle ends, and what becomes of the agent's work. The state directory is removed only when nothing in
- * it could be work: the agent ended with status 0, and workspace and home equal what was given. Otherwise it stays, marked.
+ * it could be work: workspace and home equal what was given, and the agent ended with status 0 or because it was told to.
+ * Otherwise it stays, marked.
  */
 import { rmSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
@@ -27,6 +28,13 @@ const GIVEN_WORKSPACE = "given-workspace.json";
 export const GONE_PREFIX = ".gone-";
 /** Longest reason for keeping work that is noted, in characters. */
 const MAX_REASON = 400;
+
+/** Statuses of programs that end themselves when a signal tells them to. */
+const ORDERED_ENDS: Readonly<Record<number, string>> = {
+  129: "SIGHUP",
+  130: "SIGINT",
+  143: "SIGTERM",
+};
 
 /** What the agent was given: compared at the end. */
 export interface Given {
@@ -178,7 +186,11 @@ export async function closeRecord(
 async function reasonToKeep(plan: BottlePlan, keeper: RecordKeeper): Promise<string | undefined> {
   const { exit_code, exit_signal } = keeper.record;
   if (plan.keep) return "asked for with --keep";
-  if (exit_signal !== null) return `the agent was ended by ${exit_signal}`;
-  if (exit_code !== null && exit_code !== 0) return `the agent ended with status ${exit_code}`;
-  return findWork(plan.paths);
+  const signal = exit_signal ?? ORDERED_ENDS[exit_code ?? 0];
+  if (signal === undefined && exit_code !== null && exit_code !== 0)
+    return `the agent ended with status ${exit_code}`;
+  const work = await findWork(plan.paths);
+  return work === undefined || signal === undefined
+    ? work
+    : `the agent was ended by ${signal}, and ${work}`;
 }

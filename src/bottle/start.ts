@@ -1,8 +1,14 @@
 /** From what the operator asked to a running bottle: load, plan, sweep what dead owners left, launch. */
-import type { Backend, BackendName, BackendPorts, BackendSurvey } from "../backends/contract.ts";
+import type {
+  Backend,
+  BackendName,
+  BackendPorts,
+  BackendSurvey,
+  Shortage,
+} from "../backends/contract.ts";
 import { openBackend, strongestBackend } from "../backends/registry.ts";
 import { systemClock } from "../base/clock.ts";
-import { messageOf } from "../base/errors.ts";
+import { HostError, messageOf } from "../base/errors.ts";
 import type { HostPath } from "../base/ids.ts";
 import { type Logger, silentLogger } from "../base/log.ts";
 import type { HomePaths } from "../base/paths.ts";
@@ -19,6 +25,7 @@ import type { GuestStdio, LaunchPorts } from "./launch.ts";
 import { launchWhereFree } from "./move-network.ts";
 import { findOrphansOf, removeOrphanObject } from "./orphans.ts";
 import type { BottlePlan, Facts, StartOptions } from "./plan.ts";
+import { previewStart, type StartPreview } from "./preview.ts";
 import { findLeftovers, findOrphanRuns, isBeingRemoved, reap, removeOrphanRun } from "./reap.ts";
 import { requireTrust } from "./require-trust.ts";
 import { resolvePlan } from "./resolve-plan.ts";
@@ -39,6 +46,8 @@ export interface PlanRequest extends OperatorPlace {
   readonly bottles: readonly string[];
   readonly options: StartOptions;
   readonly hasTerminal: boolean;
+  /** Nothing is started, made or kept, not even a probe: what the start would lack or try out comes as `preview`. */
+  readonly looksOnly?: boolean;
   /** Asks whether a repository's agent may use a bottle of the operator's; without it such an agent is refused. */
   readonly confirm?: (question: string) => Promise<boolean>;
 }
@@ -47,6 +56,8 @@ export interface PlannedStart {
   readonly manifest: Manifest;
   readonly facts: Facts;
   readonly plan: BottlePlan;
+  /** Only where the request `looksOnly`. */
+  readonly preview?: StartPreview;
 }
 
 /** Loads the manifest, reads the facts and resolves the plan. Reads only. */
@@ -63,7 +74,12 @@ export async function planStart(request: PlanRequest): Promise<PlannedStart> {
     namedBottles: request.bottles,
     confirm: request.confirm,
   });
-  const defaultBackend = await chooseBackend(manifest, request);
+  const skipped: string[] = [];
+  const ports = planPorts(request, (what) => skipped.push(what));
+  const defaultBackend = await chooseBackend(manifest, request, ports);
+  const shortages: Shortage[] = [];
+  const onShort = request.looksOnly === true ? (it: Shortage) => shortages.push(it) : undefined;
+  const surveyed = await survey(manifest, request, { ports, onShort, name: defaultBackend });
   const facts = await readFacts({
     home: request.home,
     userHome: request.userHome,
@@ -72,37 +88,62 @@ export async function planStart(request: PlanRequest): Promise<PlannedStart> {
     manifest,
     hasTerminal: request.hasTerminal,
     defaultBackend,
-    survey: await survey(manifest, request, defaultBackend),
+    survey: surveyed,
   });
-  return { manifest, facts, plan: resolvePlan(manifest, facts, request.options) };
+  const plan = resolvePlan(manifest, facts, request.options);
+  if (request.looksOnly !== true) return { manifest, facts, plan };
+  const input = { ports, skipped, shortages };
+  const preview = await previewStart(plan, await openBackend(plan.backend), input);
+  return { manifest, facts, plan, preview };
 }
 
 /** What the operator or the bottle chose, else the strongest that works here; undefined when none does. */
 async function chooseBackend(
   { bottle }: Manifest,
   request: PlanRequest,
+  ports: BackendPorts,
 ): Promise<BackendName | undefined> {
-  const chosen = request.options.backend ?? bottle.backend;
-  return chosen ?? strongestBackend(planPorts(request));
+  return request.options.backend ?? bottle.backend ?? strongestBackend(ports);
+}
+
+interface SurveyInput {
+  readonly ports: BackendPorts;
+  readonly name: BackendName | undefined;
+  /** Told what is missing instead of an error. */
+  readonly onShort: ((shortage: Shortage) => void) | undefined;
 }
 
 async function survey(
   { bottle }: Manifest,
   request: PlanRequest,
-  name: BackendName | undefined,
+  { ports, onShort, name }: SurveyInput,
 ): Promise<BackendSurvey | undefined> {
   if (name === undefined || name === "fake" || name === "bubblewrap") return undefined;
   const backend = await openBackend(name);
   const { attachment, runtime } = bottle;
-  return backend.survey?.(
-    { attachment, runtime, cacheDir: request.home.cache },
-    planPorts(request),
-  );
+  const asked = { attachment, runtime, cacheDir: request.home.cache };
+  try {
+    return await backend.survey?.(asked, ports);
+  } catch (error) {
+    if (onShort === undefined || !(error instanceof HostError)) throw error;
+    onShort({ what: error.message, hint: error.hint });
+    return { attachment: attachment === "auto" ? "sockets" : attachment, takenSubnets: [] };
+  }
 }
 
-function planPorts({ env }: PlanRequest): BackendPorts {
+function planPorts(
+  { env, looksOnly }: PlanRequest,
+  onSkipped: (what: string) => void,
+): BackendPorts {
   const log = silentLogger;
-  return { exec: createExec({ log }), clock: systemClock, log, searchPath: env["PATH"] ?? "", env };
+  return {
+    exec: createExec({ log }),
+    clock: systemClock,
+    log,
+    searchPath: env["PATH"] ?? "",
+    env,
+    onSkipped: looksOnly === true ? onSkipped : undefined,
+  };
 }
 
 export interface OpenOptions {

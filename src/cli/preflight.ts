@@ -1,10 +1,11 @@
 /** What the operator sees before a bottle starts, and the same as JSON. Names only, never a secret's value. */
-import type { BottlePlan } from "../index.ts";
+import type { BottlePlan, StartPreview } from "../index.ts";
 import { explainRoute } from "../index.ts";
+import { cleanLine } from "./clean-text.ts";
 import type { Palette } from "./output.ts";
 
 /** The plan as `start --dry-run --json` prints it. */
-export function describePlan(plan: BottlePlan): unknown {
+export function describePlan(plan: BottlePlan, preview: StartPreview | undefined): unknown {
   return {
     version: plan.version,
     slug: plan.id,
@@ -44,6 +45,8 @@ export function describePlan(plan: BottlePlan): unknown {
     state: plan.paths.state,
     notes: plan.notes,
     warnings: plan.warnings,
+    missing: (preview?.missing ?? []).map(({ what, hint }) => ({ what, hint: hint ?? null })),
+    not_tried: preview?.skipped ?? [],
   };
 }
 
@@ -99,4 +102,21 @@ export function renderPreflight(plan: BottlePlan, color: Palette): string {
     ...plan.warnings.map((warning) => row("warning", color.yellow(warning))),
   ];
   return rows.join("\n");
+}
+
+/** What `--dry-run` adds: what is missing now, and what it did not try. */
+export function renderPreview(preview: StartPreview | undefined, color: Palette): string[] {
+  if (preview === undefined) return [];
+  const row = (name: string, text: string): string => `  ${color.dim(name.padEnd(11))}${text}`;
+  const { missing, skipped } = preview;
+  return [
+    ...missing.flatMap(({ what, hint }) => [
+      row("missing", color.red(cleanLine(what))),
+      ...(hint === undefined ? [] : [row("", `${color.yellow("hint")}: ${cleanLine(hint)}`)]),
+    ]),
+    ...skipped.map((text) => row("not tried", cleanLine(text))),
+    missing.length === 0
+      ? "nothing was started; nothing is missing as far as can be seen"
+      : `nothing was started; a start would fail: ${missing.length} missing`,
+  ];
 }

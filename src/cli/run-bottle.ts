@@ -76,6 +76,8 @@ export async function runBottle(
     await terminal.restore();
     await eventsFile.flush();
     sayEnd(plan, report, io);
+    if (report.kept === undefined && isSignalStatus(outcome))
+      io.output.note("bot-bottle: nothing had changed, so nothing is kept");
     if (outcome.kind === "fault") throw outcome.error;
     return outcome.status;
   } finally {
@@ -206,6 +208,12 @@ function forwardSignals(
     for (const signal of signals) process.off(signal, receive);
   };
   return { receive, stopListening };
+}
+
+/** Who ended an agent wants to know what became of its work. */
+function isSignalStatus(outcome: Outcome): boolean {
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"] as const;
+  return outcome.kind === "status" && signals.some((it) => signalStatus(it) === outcome.status);
 }
 
 function sayEnd(plan: BottlePlan, report: CloseReport, { output }: CommandIo): void {

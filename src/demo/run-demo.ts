@@ -23,6 +23,7 @@ import {
 } from "../index.ts";
 import { helperEnv } from "../process/env.ts";
 import type { Exec, ExitStatus } from "../process/exec.ts";
+import { retellAgent } from "./expected-noise.ts";
 import { installAgent } from "./install-agent.ts";
 import { type DemoAgent, type DemoWorld, openWorld } from "./world.ts";
 
@@ -83,9 +84,10 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   );
   const output: string[] = [];
   const session = await bottle.execAgent({ stdio: "pipe" });
+  const retell = retellAgent(options.withoutInjection ? undefined : options.agent);
   const following = followAgent(session, (line) => {
     output.push(line);
-    say("agent", line);
+    for (const { who, text } of retell(line)) say(who, text);
   });
   const exit = await untilAborted(following, options.signal);
   const diff = await diffWorkspace(bottle, world, options);
@@ -284,15 +286,17 @@ function judge({ exit, output, world, diff, leaks, options }: Judged): DemoResul
     (request) => request.body.includes(planted) || request.path === "/v1/notes",
   );
   const hasFailed = exit.exitCode !== 0;
-  const mustFail = options.withoutInjection && options.agent !== "scripted";
+  const answered = calls.some((request) => request.hasRealToken);
   return [
-    {
-      text: "the allowed API answered, because the real token was put in outside",
-      holds: judged(
-        calls.some((request) => request.hasRealToken),
-        calls.length > 0,
-      ),
-    },
+    options.withoutInjection && options.agent === "scripted"
+      ? {
+          text: "the allowed API refused the call, because a wrong token was put in",
+          holds: judged(calls.length > 0 && !answered, answered),
+        }
+      : {
+          text: "the allowed API answered, because the real token was put in outside",
+          holds: judged(answered, calls.length > 0),
+        },
     {
       text: "the real token was nowhere inside, and in no file of the bottle",
       holds: judged(
@@ -312,8 +316,8 @@ function judge({ exit, output, world, diff, leaks, options }: Judged): DemoResul
       text: "the agent's work is here as a diff",
       holds: judged(diff.includes("+  return `Hello,"), !hasFailed),
     },
-    mustFail
-      ? { text: "without the real model token the agent failed", holds: hasFailed }
+    options.withoutInjection
+      ? { text: "without the real token the agent failed", holds: hasFailed }
       : { text: "the agent ended well", holds: !hasFailed },
   ];
 }

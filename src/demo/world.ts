@@ -55,7 +55,7 @@ export interface WorldOptions {
   readonly agent: DemoAgent;
   /** The package's `examples/demo`. */
   readonly examples: string;
-  /** Leaves the real model token out of the bottle, to show that the agent then fails. */
+  /** Puts a wrong token in, the API's for the scripted agent and the model's for the real ones, to show that the agent then fails. */
   readonly withoutInjection: boolean;
 }
 
@@ -81,9 +81,11 @@ export async function openWorld(scope: Scope, options: WorldOptions): Promise<De
     model: model?.port ?? 1,
   });
   const repository = await openRepository(root, options);
-  const given = options.withoutInjection
-    ? { ...secrets, DEMO_MODEL_TOKEN: "an-invalid-model-token" }
-    : secrets;
+  const wrong =
+    options.agent === "scripted"
+      ? { DEMO_API_TOKEN: "an-invalid-api-token" }
+      : { DEMO_MODEL_TOKEN: "an-invalid-model-token" };
+  const given = options.withoutInjection ? { ...secrets, ...wrong } : secrets;
   return { home, repository, secrets: given, seen, model };
 }
 

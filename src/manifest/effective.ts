@@ -7,6 +7,7 @@ import type { BottleLayer, Keyed, ScalarLayer, Sourced } from "./layer.ts";
 import type {
   BottleSpec,
   EgressSpec,
+  HostVariable,
   LimitsSpec,
   Provenance,
   ProviderSpec,
@@ -22,6 +23,7 @@ export function resolveEffective(layer: BottleLayer): BottleSpec {
   return {
     names: layer.parts.map((part) => part.name),
     env: toRecord(layer.env),
+    hostVariables: hostVariables(layer),
     provider: resolveProvider(scalars),
     backend: scalars.backend?.value,
     attachment: scalars.attachment?.value ?? "auto",
@@ -43,12 +45,28 @@ function toList<T>(entries: Keyed<T> | undefined): readonly T[] {
   return [...(entries?.values() ?? [])].map((entry) => entry.value);
 }
 
+function hostVariables({ env, routes, scalars }: BottleLayer): readonly HostVariable[] {
+  const token = (ref: TokenRef | undefined, from: Provenance | undefined, path: string) =>
+    ref?.kind === "env" && from !== undefined ? [{ ...from, name: ref.name, path }] : [];
+  const { authToken, authTokenFrom } = scalars.provider?.value ?? {};
+  return [
+    ...[...(env ?? [])].flatMap(([key, { value, from }]) =>
+      value.kind === "host" ? [{ ...from, name: value.variable, path: `env.${key}` }] : [],
+    ),
+    ...token(authToken, authTokenFrom, "agent_provider.auth_token"),
+    ...toList(routes).flatMap(({ auth, host }) =>
+      token(auth?.tokenRef, auth?.tokenFrom, `token_ref of the route ${host}`),
+    ),
+  ];
+}
+
 function resolveProvider(scalars: ScalarLayer): ProviderSpec {
   const provider = scalars.provider?.value ?? {};
   return {
     template: provider.template ?? DEFAULT_TEMPLATE,
     dockerfile: provider.dockerfile,
     authToken: provider.authToken,
+    authTokenFrom: provider.authTokenFrom,
     authKind: provider.authKind ?? "bearer",
     forwardHostCredentials: provider.forwardHostCredentials ?? false,
     settings: provider.settings ?? {},

@@ -47,6 +47,7 @@ describe("defaults", () => {
     expect(merged({ a: "" }, "a")).toEqual({
       names: ["a"],
       env: {},
+      hostVariables: [],
       provider: {
         template: "claude",
         dockerfile: undefined,

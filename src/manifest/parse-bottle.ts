@@ -84,8 +84,10 @@ function routesOf(
   base: PathBase,
 ): BottleLayer["routes"] {
   const entries = routes.map((route, i) => {
-    const from = front.place(["egress", "routes", i]);
-    const value = parseRoute(route, base, from);
+    const path = ["egress", "routes", i];
+    const from = front.place(path);
+    const token = route.auth === undefined ? from : front.place([...path, "auth", "token_ref"]);
+    const value = parseRoute(route, base, { route: from, token });
     return [routeKey(value), { value, from }] as const;
   });
   return new Map(entries);
@@ -125,8 +127,10 @@ function scalarsOf(front: Front<BottleData>, data: BottleData, base: PathBase): 
     value === undefined ? undefined : { value, from: front.place(path, "key") };
   const { agent_provider: provider } = data;
   const user = data["git-gate"]?.user;
+  const tokenPath = provider?.auth_token === undefined ? [] : ["auth_token"];
+  const tokenFrom = front.place(["agent_provider", ...tokenPath]);
   return {
-    provider: read(provider && parseProvider(provider, base), "agent_provider"),
+    provider: read(provider && parseProvider(provider, base, tokenFrom), "agent_provider"),
     backend: read(data.backend, "backend"),
     attachment: read(data.attachment, "attachment"),
     runtime: read(data.runtime, "runtime"),

@@ -26,18 +26,24 @@ export function routeKey(route: {
   return `${route.host}:${route.port ?? ""}`;
 }
 
+/** Where a route and its credential are written. */
+export interface RoutePlaces {
+  readonly route: Provenance;
+  readonly token: Provenance;
+}
+
 /** One route. */
-export function parseRoute(data: RouteData, base: PathBase, from: Provenance): RouteSpec {
+export function parseRoute(data: RouteData, base: PathBase, places: RoutePlaces): RouteSpec {
   const { limits } = data;
   return {
     host: data.host.host,
     port: data.host.port,
-    auth: data.auth && parseAuth(data.auth, base),
+    auth: data.auth && parseAuth(data.auth, base, places.token),
     matches: (data.matches ?? []).map(parseMatch),
     gitFetch: data.git?.fetch ?? false,
     dlp: parseDlp(data.dlp ?? {}),
     limits: limits && { requests: limits.requests, bytes: limits.bytes },
-    from,
+    from: places.route,
   };
 }
 
@@ -58,10 +64,10 @@ function parseDlp(data: NonNullable<RouteData["dlp"]>): DlpSpec {
   };
 }
 
-function parseAuth(data: AuthData, base: PathBase): AuthSpec {
+function parseAuth(data: AuthData, base: PathBase, tokenFrom: Provenance): AuthSpec {
   const tokenRef = parseTokenRef(data.token_ref, base);
   const requirePlaceholder = data.require_placeholder ?? false;
-  const common = { tokenRef, requirePlaceholder };
+  const common = { tokenRef, tokenFrom, requirePlaceholder };
   switch (data.scheme) {
     case "Bearer":
     case "token":
@@ -99,12 +105,17 @@ export function parseRepo(name: string, data: RepoData, base: PathBase): GitRepo
 }
 
 /** What the file says of the agent's provider. */
-export function parseProvider(data: ProviderData, base: PathBase): ProviderLayer {
+export function parseProvider(
+  data: ProviderData,
+  base: PathBase,
+  tokenFrom: Provenance,
+): ProviderLayer {
   const { dockerfile, auth_token: token } = data;
   return {
     template: data.template,
     dockerfile: dockerfile === undefined ? undefined : expandHostPath(dockerfile, base),
     authToken: token === undefined ? undefined : parseTokenRef(token, base),
+    authTokenFrom: token === undefined ? undefined : tokenFrom,
     authKind: data.auth_kind,
     forwardHostCredentials: data.forward_host_credentials,
     settings: data.settings,

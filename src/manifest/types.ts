@@ -8,6 +8,13 @@ export interface Provenance {
   readonly column: number;
 }
 
+/** A variable of the operator's environment that a bottle reads, and one place that names it. */
+export interface HostVariable extends Provenance {
+  readonly name: string;
+  /** Dotted path of the key there: `env.NPM_TOKEN`. */
+  readonly path: string;
+}
+
 /** Value of one `env:` entry. */
 export type EnvEntry =
   | { readonly kind: "literal"; readonly value: string }
@@ -22,7 +29,12 @@ export type TokenRef =
   | { readonly kind: "file"; readonly name: string; readonly path: HostPath }
   | { readonly kind: "command"; readonly name: string; readonly argv: readonly string[] };
 
-export type AuthSpec = { readonly tokenRef: TokenRef; readonly requirePlaceholder: boolean } & (
+export type AuthSpec = {
+  readonly tokenRef: TokenRef;
+  /** Where `token_ref` is written. */
+  readonly tokenFrom: Provenance;
+  readonly requirePlaceholder: boolean;
+} & (
   | { readonly scheme: "Bearer" | "token" }
   | { readonly scheme: "basic"; readonly username: string }
   | { readonly scheme: "header"; readonly name: string }
@@ -98,6 +110,8 @@ export interface ProviderSpec {
   readonly template: string;
   readonly dockerfile: HostPath | undefined;
   readonly authToken: TokenRef | undefined;
+  /** Where `auth_token` is written. */
+  readonly authTokenFrom: Provenance | undefined;
   readonly authKind: "bearer" | "api-key";
   readonly forwardHostCredentials: boolean;
   /** Template-specific settings; the provider parses them. */
@@ -121,6 +135,8 @@ export interface BottleSpec {
   /** The bottle files that went into it, in merge order. */
   readonly names: readonly string[];
   readonly env: Readonly<Record<string, EnvEntry>>;
+  /** Every variable of the host that the bottle reads, once for each place that names it. */
+  readonly hostVariables: readonly HostVariable[];
   readonly provider: ProviderSpec;
   readonly backend: "bubblewrap" | "docker" | "smolmachines" | undefined;
   readonly attachment: "auto" | "sockets" | "internal" | "tsi";

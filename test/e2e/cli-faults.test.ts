@@ -182,6 +182,25 @@ describe("manifest files", () => {
     });
   });
 
+  it("that need several variables of the host are told all of them, where, and how to set them", async () => {
+    home.bottle(
+      "box",
+      `${COMMAND.replace("/bin/true", "/bin/echo")}\nenv:\n  KEY: "\${NOT_SET_ONE}"\n  OTHER: "\${NOT_SET_TWO}"\negress:\n  routes:\n    - host: api.test\n      auth:\n        scheme: Bearer\n        token_ref: NOT_SET_TOKEN`,
+    );
+    const { stderr, code } = await home.run(START, { env: { NOT_SET_TWO: "" } });
+    const file = join(home.home, "bottles", "box.md");
+    expect(code).toBe(125);
+    expect(stderr).toMatch(/env\.KEY needs the host variable NOT_SET_ONE, which is not set/);
+    expect(stderr).toMatch(/env\.OTHER needs the host variable NOT_SET_TWO, which is empty/);
+    expect(stderr).toMatch(
+      /token_ref of the route api\.test needs the host variable NOT_SET_TOKEN/,
+    );
+    for (const line of [4, 5, 11]) expect(stderr).toContain(`${file}:${line}:`);
+    expect(stderr).toMatch(
+      /^hint: export (?=.*NOT_SET_ONE=)(?=.*NOT_SET_TWO=)(?=.*NOT_SET_TOKEN=).* and start again$/m,
+    );
+  });
+
   it("that ask for what this version does not enforce are refused, not weakened", async () => {
     home.bottle("box", `${COMMAND}\nlimits: { disk: 1GiB }`);
     expect(await fails(START, 125)).toMatchObject({ code: "manifest.unsupported" });

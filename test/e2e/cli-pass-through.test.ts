@@ -248,6 +248,24 @@ describe("a program in a bottle", requires("bwrap", "userns"), () => {
     },
   );
 
+  it.each([
+    ["nothing where nothing changed", ":", [], /nothing had changed/],
+    ["nothing where it ended itself", "trap 'exit 143' TERM", [], /nothing had changed/],
+    ["the changed work", "echo x > work.txt", ["worker"], /SIGTERM.*work\.txt was added[^]*cp /],
+  ] as const)("that a signal ended keeps %s", async (_name, script, kept, said) => {
+    const loop = `${script}; echo ready; while :; do sleep 0.1; done`;
+    const child = home.start([
+      ...["start", "worker", "--headless", "--cwd", "--label", "worker"],
+      ...["--", "/bin/sh", "-c", loop],
+    ]);
+    const end = ended(child);
+    await new Promise<void>((resolve) => child.stdout?.once("data", () => resolve()));
+    child.kill("SIGTERM");
+    const { code, stderr } = await end;
+    expect([code, stderr]).toEqual([143, expect.stringMatching(said)]);
+    expect(home.names("state")).toEqual(kept);
+  });
+
   it("that ignores signals is ended all the same", async () => {
     const child = home.start(
       bottle("/bin/sh", "-c", "trap '' INT TERM HUP; echo ready; while :; do sleep 0.1; done"),

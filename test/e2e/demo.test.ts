@@ -73,6 +73,18 @@ describe("the demo", requires("bwrap", "userns", "git"), () => {
     expect(end.stderr).not.toMatch(/warn|deprecat/i);
   });
 
+  it("shows what a wrong token comes to", async () => {
+    const end = await run("--json", "--without-injection");
+    expect(end.code).toBe(1);
+    const { status, claims } = resultOf(end);
+    expect(status).toBe(1);
+    expect(claims.filter(({ holds }) => holds !== true)).toEqual([]);
+    expect(claims.map(({ text }) => text).join("\n")).toMatch(
+      /refused the call, because a wrong token[^]*without the real token the agent failed/,
+    );
+    expect(end.stderr).toMatch(/401.*no valid token/);
+  });
+
   it("runs twice at the same time", async () => {
     const ends = await Promise.all([run("--json"), run("--json")]);
     expect(ends.map(({ code }) => code)).toEqual([0, 0]);
@@ -98,6 +110,7 @@ describe("the demo", requires("bwrap", "userns", "git"), () => {
         expect(claims.filter(({ holds }) => holds !== true)).toEqual([]);
         expect(model.answered).toBeGreaterThanOrEqual(2);
         expect(model.refused).toBe(0);
+        expect(end.stderr).not.toMatch(/ERROR .*WebSocket/i);
       });
 
       it("fails when the credential that is put in is wrong", {

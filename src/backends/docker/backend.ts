@@ -2,6 +2,7 @@
 import type { Backend } from "../contract.ts";
 import { findObjects, removeObject } from "./find-objects.ts";
 import { launchDocker } from "./launch.ts";
+import { lookAtDocker } from "./look.ts";
 import { probeDocker } from "./probe.ts";
 import { reapDocker } from "./reap.ts";
 import { surveyDocker } from "./survey.ts";
@@ -10,6 +11,7 @@ export const docker: Backend = {
   name: "docker",
   probe: probeDocker,
   survey: surveyDocker,
+  look: lookAtDocker,
   launch: launchDocker,
   reap: reapDocker,
   findObjects,

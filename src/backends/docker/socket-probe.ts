@@ -16,7 +16,7 @@ import { Scope } from "../../base/scope.ts";
 import type { Engine, MountBody } from "../../engine/contract.ts";
 import type { EngineInfo } from "../../engine/schemas.ts";
 import { readBootId } from "../../process/identity.ts";
-import { cached } from "./cache.ts";
+import { cached, known, type Question } from "./cache.ts";
 import { bind } from "./render.ts";
 import { runProbe } from "./run-probe.ts";
 
@@ -53,12 +53,20 @@ socket.once("data", (nonce) => {
 
 /** Runs the probe, once for an engine, runtime and boot. Throws HostError where the engine cannot be reached. */
 export async function probeSockets(input: SocketProbeInput): Promise<SocketAnswer> {
-  const { engine, info, runtime, cacheDir } = input;
+  return cached(input.cacheDir, questionOf(input), () => ask(input));
+}
+
+/** What an earlier probe found; undefined where there was none. */
+export function knownSockets(input: SocketProbeInput): SocketAnswer | undefined {
+  return known(input.cacheDir, questionOf(input));
+}
+
+function questionOf({ engine, info, runtime }: SocketProbeInput): Question<SocketAnswer> {
   const name = runtime ?? info.DefaultRuntime;
   const { path = "", runtimeArgs = [] } = info.Runtimes[name] ?? {};
   const key = ["sockets", info.ID, engine.endpoint.source, name, path, ...runtimeArgs];
   const build = [...key, changeTime(path), readBootId() ?? "", process.execPath];
-  return cached(cacheDir, { key: build, schema: answerSchema }, () => ask(input));
+  return { key: build, schema: answerSchema };
 }
 
 async function ask(input: SocketProbeInput): Promise<SocketAnswer> {

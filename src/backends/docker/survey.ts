@@ -5,7 +5,7 @@ import { openEngine } from "../../engine/engine.ts";
 import type { EngineInfo } from "../../engine/schemas.ts";
 import type { BackendPorts, BackendSurvey, SurveyRequest } from "../contract.ts";
 import { hostSubnets } from "../shared/host-subnets.ts";
-import { probeSockets } from "./socket-probe.ts";
+import { knownSockets, probeSockets, type SocketAnswer } from "./socket-probe.ts";
 
 /** Throws HostError `host.backend-unavailable` when the engine is not there, or not as it is asked for. */
 export async function surveyDocker(
@@ -19,21 +19,37 @@ export async function surveyDocker(
   }
   using engine = await openEngine(ports.env);
   if (request.attachment !== "internal") {
-    const { isReached, reason } = await askSockets(engine, await engine.info(), request);
+    const input = { engine, info: await engine.info(), request, onSkipped: ports.onSkipped };
+    const { isReached, reason } = await askSockets(input);
     if (isReached) return { attachment: "sockets", takenSubnets: [] };
     if (request.attachment === "sockets") throw noSockets(reason);
   }
   return { attachment: "internal", takenSubnets: await takenSubnets(engine) };
 }
 
-function askSockets(
-  engine: Engine,
-  info: EngineInfo,
-  { runtime, cacheDir }: SurveyRequest,
-): ReturnType<typeof probeSockets> {
+interface SocketsInput {
+  readonly engine: Engine;
+  readonly info: EngineInfo;
+  readonly request: SurveyRequest;
+  readonly onSkipped: BackendPorts["onSkipped"];
+}
+
+async function askSockets({
+  engine,
+  info,
+  request: { runtime, cacheDir },
+  onSkipped,
+}: SocketsInput): Promise<SocketAnswer> {
   // A runtime that is not there is refused by the launch, in words of its own.
   const known = runtime !== undefined && info.Runtimes[runtime] !== undefined ? runtime : undefined;
-  return probeSockets({ engine, info, runtime: known, cacheDir });
+  const input = { engine, info, runtime: known, cacheDir };
+  if (onSkipped === undefined) return probeSockets(input);
+  const answer = knownSockets(input);
+  if (answer !== undefined) return answer;
+  onSkipped(
+    "whether a container of this engine reaches a socket of the host, with a container that is removed again; attachment sockets is taken for granted",
+  );
+  return { isReached: true, bootId: "", reason: "" };
 }
 
 function noSockets(reason: string): HostError {

@@ -2,6 +2,7 @@
 import type { Backend } from "../contract.ts";
 import { type LookAtKvm, probeKvm } from "./kvm.ts";
 import { launchMachine } from "./launch.ts";
+import { lookAtSmolmachines } from "./look.ts";
 import { probeSmolmachines, surveySmolmachines } from "./probe.ts";
 import { reapMachines } from "./reap.ts";
 
@@ -22,6 +23,7 @@ export function createSmolmachines(options: SmolmachinesOptions = {}): Backend {
       const { surveyTsi } = await import("./tsi/survey.ts");
       return surveyTsi(request, ports);
     },
+    look: (plan, ports) => lookAtSmolmachines(plan, ports, lookAtKvm),
     launch: async (plan, context) => {
       if (plan.attachment !== "tsi") return launchMachine(plan, context, lookAtKvm);
       const { launchTsi } = await import("./tsi/launch.ts");

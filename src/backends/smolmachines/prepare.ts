@@ -39,7 +39,7 @@ export interface FoundSmolvm {
 
 /** Finds smolvm and what it can do; nothing is unpacked for that. Throws HostError. */
 export async function openSmolvm(
-  ports: Pick<BackendPorts, "env" | "searchPath" | "exec">,
+  ports: Pick<BackendPorts, "env" | "searchPath" | "exec" | "onSkipped">,
   cacheDir: HostPath | undefined,
 ): Promise<FoundSmolvm> {
   const program = await findSmolvm(ports);
@@ -50,7 +50,7 @@ export async function openSmolvm(
     env: { ...env, ...libraries },
     exec: ports.exec,
     program: program.program,
-    cacheDir,
+    cacheDir: ports.onSkipped === undefined ? cacheDir : undefined,
   });
   return { program, features };
 }

@@ -28,7 +28,7 @@ export const demoCommand: Command = {
     { ...backendFlag, summary: "backend to use instead of the best one here" },
     {
       name: "without-injection",
-      summary: "put a wrong model token in: the real agents must then fail",
+      summary: "put a wrong token in: the agent's calls must then fail, and it with them",
     },
     { name: "json", summary: "print the claims and whether they held as JSON" },
   ],

@@ -19,7 +19,7 @@ import { cwdGone } from "../env.ts";
 import { backendFlag, chosenBackend } from "../flags/backend.ts";
 import { flagList, flagText, isSet } from "../flags/read.ts";
 import { offerInit } from "../offer-init.ts";
-import { describePlan, renderPreflight } from "../preflight.ts";
+import { describePlan, renderPreflight, renderPreview } from "../preflight.ts";
 import { openRelays, type Relays, runBottle } from "../run-bottle.ts";
 
 /** The colours that every terminal has. */
@@ -105,12 +105,12 @@ async function runStart(parsed: ParsedArgs, io: CommandIo): Promise<number> {
     bottles,
     options: request,
     hasTerminal: hasTerminal() && !isSet(flags, "detach"),
+    looksOnly: isDryRun(parsed, io),
     ...(confirm === undefined ? {} : { confirm }),
   };
   await using relays = earlyRelays(parsed, io);
   const planned = await planOrOfferInit(planRequest, isHeadless, io);
-  if (isSet(flags, "dry-run") || io.env.isDryRun)
-    return printPlan(planned.plan, io, isSet(flags, "json"));
+  if (isDryRun(parsed, io)) return printPlan(planned, io, isSet(flags, "json"));
   if (!isHeadless && !hasTerminal()) throw noTerminal();
   sayName(planned.plan, io);
   if (isSet(flags, "detach") && !isHeadless) {
@@ -162,8 +162,9 @@ async function runOrReplan(
 }
 
 /** Where no question comes before the launch, the relays are opened while the plan is made. */
-function earlyRelays({ flags }: ParsedArgs, io: CommandIo): Relays | undefined {
-  const runsHere = !isSet(flags, "dry-run") && !io.env.isDryRun && !isSet(flags, "detach");
+function earlyRelays(parsed: ParsedArgs, io: CommandIo): Relays | undefined {
+  const { flags } = parsed;
+  const runsHere = !isDryRun(parsed, io) && !isSet(flags, "detach");
   if (!isSet(flags, "headless") || !runsHere) return undefined;
   const searchPath = io.env.all["PATH"] ?? "";
   return openRelays({ exec: createExec(), searchPath, terminal: "hide" });
@@ -225,8 +226,9 @@ function noTerminal(): UsageError {
 }
 
 /** stdout is the program's while it runs here. */
-function refuseJson({ flags }: ParsedArgs, io: CommandIo): void {
-  const hasOwnStdout = isSet(flags, "dry-run") || io.env.isDryRun || isSet(flags, "detach");
+function refuseJson(parsed: ParsedArgs, io: CommandIo): void {
+  const { flags } = parsed;
+  const hasOwnStdout = isDryRun(parsed, io) || isSet(flags, "detach");
   if (!isSet(flags, "json") || hasOwnStdout) return;
   throw new UsageError(
     "usage.invalid",
@@ -241,9 +243,14 @@ function sayName({ label, id }: BottlePlan, { output }: CommandIo): void {
   output.note(`bot-bottle: the bottle of label "${cleanLine(label)}" is named ${id}`);
 }
 
-function printPlan(plan: BottlePlan, io: CommandIo, isJson: boolean): number {
-  if (isJson) io.output.json(describePlan(plan));
-  else io.output.print(renderPreflight(plan, io.output.color));
+function isDryRun({ flags }: ParsedArgs, { env }: CommandIo): boolean {
+  return isSet(flags, "dry-run") || env.isDryRun;
+}
+
+function printPlan({ plan, preview }: PlannedStart, io: CommandIo, isJson: boolean): number {
+  const { color } = io.output;
+  if (isJson) io.output.json(describePlan(plan, preview));
+  else io.output.print([renderPreflight(plan, color), ...renderPreview(preview, color)].join("\n"));
   return 0;
 }
 
