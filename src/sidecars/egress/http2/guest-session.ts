@@ -9,7 +9,7 @@ import { BODY_IDLE_MS, KEEP_ALIVE_MS, LINGER_MS } from "../http1/guest-connectio
 import type { Incoming, Outgoing } from "../message.ts";
 import type { Limited, Sweeper } from "../sweeper.ts";
 import { GuestStream, readRequest } from "./guest-stream.ts";
-import { http2, SESSION_LIMITS, SETTINGS } from "./node-http2.ts";
+import { breakOff, http2, SESSION_LIMITS, SETTINGS } from "./node-http2.ts";
 import type { BodyWatch } from "./stream-body.ts";
 
 /** What happens with streams. */
@@ -109,7 +109,7 @@ class StreamLimit implements Limited, BodyWatch {
     const { NGHTTP2_NO_ERROR, NGHTTP2_CANCEL } = http2().constants;
     if (this.#isCancelled) this.#stream.close(NGHTTP2_NO_ERROR);
     else if (!this.#stream.isPaused() && !this.#stream.readableEnded) {
-      this.#stream.close(NGHTTP2_CANCEL);
+      breakOff(this.#stream, NGHTTP2_CANCEL);
     }
   }
 }

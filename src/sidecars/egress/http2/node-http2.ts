@@ -1,6 +1,19 @@
+/** What both sides of HTTP/2 have in common: the platform's module, limits, and how a message is broken off. */
+import type { Http2Stream } from "node:http2";
+
 /** Node's http2 module, loaded on first use: most bottles never speak HTTP/2, and it costs time and memory. */
 export function http2(): typeof import("node:http2") {
   return process.getBuiltinModule("node:http2");
+}
+
+/**
+ * Resets a stream whose message must not pass for whole. The library would end the message first, and where nothing of it
+ * waits to be sent the other side would see that end before the reset.
+ */
+export function breakOff(stream: Http2Stream, code: number): void {
+  if (stream.destroyed) return;
+  stream.end = () => stream;
+  stream.close(code);
 }
 
 /** Streams of one session at a time, each way. */
