@@ -108,20 +108,15 @@ function* cut({ start, end }: Range): Generator<Range, void, undefined> {
   }
 }
 
-function decodeShort(codec: Codec, input: Buffer, run: Range, output: Output): Piece[] {
-  const pieces: Piece[] = [];
+function decodeShort(codec: Codec, input: Buffer, run: Range, output: Output): void {
   for (let skip = 0; skip < codec.alignments; skip += 1) {
-    pieces.push({ ...run, at: output.length });
     new RunDecoder(codec, skip).decode(input, run, output);
     endPiece(output);
   }
-  return pieces;
 }
 
-function* decodeLong(codec: Codec, input: Buffer, run: Range, output: Output): Steps<Piece[]> {
-  const pieces: Piece[] = [];
+function* decodeLong(codec: Codec, input: Buffer, run: Range, output: Output): Steps<void> {
   for (let skip = 0; skip < codec.alignments; skip += 1) {
-    pieces.push({ ...run, at: output.length });
     const decoder = new RunDecoder(codec, skip);
     for (const part of cut(run)) {
       decoder.decode(input, part, output);
@@ -129,7 +124,6 @@ function* decodeLong(codec: Codec, input: Buffer, run: Range, output: Output): S
     }
     endPiece(output);
   }
-  return pieces;
 }
 
 function endPiece(output: Output): void {
@@ -140,15 +134,13 @@ function endPiece(output: Output): void {
 /** From this length on the platform's decoder is faster than ours. */
 const MIN_NATIVE_LENGTH = 128;
 
-function* decodeNative(input: Buffer, run: Range, output: Output): Steps<Piece[]> {
+function* decodeNative(input: Buffer, run: Range, output: Output): Steps<void> {
   const texts: string[] = [];
   for (const { start, end } of cut(run)) {
     texts.push(input.toString("latin1", start, end).replace(/[\r\n]+/g, ""));
     if (end < run.end) yield;
   }
-  const pieces: Piece[] = [];
   for (let skip = 0; skip < 4; skip += 1) {
-    pieces.push({ ...run, at: output.length });
     let left = skip;
     let rest = "";
     for (const text of texts) {
@@ -163,7 +155,6 @@ function* decodeNative(input: Buffer, run: Range, output: Output): Steps<Piece[]
     output.length += output.bytes.write(rest, output.length, "base64");
     endPiece(output);
   }
-  return pieces;
 }
 
 function* decodeCodec(codec: Codec, input: Buffer): Steps<Layer | undefined> {
@@ -175,10 +166,12 @@ function* decodeCodec(codec: Codec, input: Buffer): Steps<Layer | undefined> {
   let next = STEP_BYTES;
   for (const run of runs) {
     const length = run.end - run.start;
+    // Where in a run something stands does not matter, so that one piece is enough for all its alignments.
+    pieces.push({ ...run, at: output.length });
     const isNative = codec.alphabet === BASE64 && length >= MIN_NATIVE_LENGTH;
-    if (isNative) pieces.push(...(yield* decodeNative(input, run, output)));
-    else if (length <= STEP_BYTES) pieces.push(...decodeShort(codec, input, run, output));
-    else pieces.push(...(yield* decodeLong(codec, input, run, output)));
+    if (isNative) yield* decodeNative(input, run, output);
+    else if (length <= STEP_BYTES) decodeShort(codec, input, run, output);
+    else yield* decodeLong(codec, input, run, output);
     if (output.length < next) continue;
     next = output.length + STEP_BYTES;
     yield;

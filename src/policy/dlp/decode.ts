@@ -79,28 +79,33 @@ const BACKSLASH: EscapeSyntax = {
   },
 };
 
+/** Digits of the longest number that a reference may have, with zeros in front. */
+const MAX_REFERENCE_DIGITS = 7;
+
 /** HTML and XML character references with a number. */
 const REFERENCE: EscapeSyntax = {
   encoding: "entities",
   mark: 0x26,
   read: (input, at) => {
     if (input[at + 1] !== 0x23) return undefined;
-    const text = input.toString("latin1", at, at + 12);
-    const match = /^&#(?:x([0-9a-f]{1,6})|([0-9]{1,7}));/i.exec(text);
-    if (match === null) return undefined;
-    const [whole, hex, decimal] = match;
-    const code = hex === undefined ? Number(decimal) : Number.parseInt(hex, 16);
-    if (code > 0x10_ffff) return undefined;
-    return { bytes: Buffer.from(String.fromCodePoint(code)), length: whole.length };
+    const isHex = ((input[at + 2] ?? 0) | 0x20) === 0x78;
+    const base = isHex ? 16 : 10;
+    const first = at + (isHex ? 3 : 2);
+    let code = 0;
+    let end = first;
+    for (; end < first + MAX_REFERENCE_DIGITS; end += 1) {
+      const digit = hexDigit(input[end]);
+      if (digit < 0 || digit >= base) break;
+      code = code * base + digit;
+    }
+    if (end === first || input[end] !== 0x3b || code > 0x10_ffff) return undefined;
+    const bytes = code < 0x80 ? single(code) : Buffer.from(String.fromCodePoint(code));
+    return { bytes, length: end + 1 - at };
   },
 };
 
 /** Stretches around escapes and the runs that reach into them: elsewhere decoding changes nothing, and the input itself was searched. */
-function* regionsOf(
-  input: Buffer,
-  syntax: EscapeSyntax,
-  margin: number,
-): Steps<readonly Range[]> {
+function* regionsOf(input: Buffer, syntax: EscapeSyntax, margin: number): Steps<readonly Range[]> {
   const widened: { start: number; end: number }[] = [];
   for (const region of yield* closeRegions(input, syntax, margin)) {
     const floor = widened.at(-1)?.end ?? 0;

@@ -254,7 +254,10 @@ describe("steps", () => {
   it("may be of several searches at a time", () => {
     const searches = [TOKEN, SECRET].map((value) =>
       scanSteps(
-        { surface: "body", bytes: Buffer.from(`${"x ".repeat(40_000)}${Array.from(value).join("-")}`) },
+        {
+          surface: "body",
+          bytes: Buffer.from(`${"x ".repeat(40_000)}${Array.from(value).join("-")}`),
+        },
         policy,
       ),
     );

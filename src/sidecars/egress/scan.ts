@@ -197,7 +197,8 @@ async function judgeBody(
   const decoded = codings.length === 0 ? undefined : await decodeBody(bytes, codings);
   if (codings.length > 0 && decoded === undefined) return undecodable(rule);
   // Bytes behind the end of a compressed stream are ignored by decoders, so the raw form counts too.
-  const inDecoded = decoded && (await settle(scanSteps({ surface: "body", bytes: decoded }, policy)));
+  const inDecoded =
+    decoded && (await settle(scanSteps({ surface: "body", bytes: decoded }, policy)));
   const hidden = inDecoded?.[0];
   if (hidden !== undefined) return found(hidden, rule);
   // What stands in an encoded body cannot be masked in it.
