@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { parseAuthority } from "../../src/policy/authority.ts";
 import { compileKnownSecrets } from "../../src/policy/dlp/known-secrets.ts";
 import { scan } from "../../src/policy/dlp/scan.ts";
+import { finish } from "../../src/policy/dlp/steps.ts";
 import { createStreamMasker, createStreamScanner } from "../../src/policy/dlp/stream.ts";
 import { variantsOf } from "../../src/policy/dlp/variants.ts";
 import { formatIpv6, parseIpv4, parseIpv6 } from "../../src/policy/ip-address.ts";
@@ -290,7 +291,7 @@ function isHeldBack(
   const scanner = createStreamScanner("body", policy);
   let sent = 0;
   for (const chunk of chunks(bytes, sizes)) {
-    const { safe, finding } = scanner.push(chunk);
+    const { safe, finding } = finish(scanner.push(chunk));
     sent += safe.length;
     if (finding !== undefined) return sent <= clean;
   }

@@ -311,6 +311,25 @@ describe("HTTP/2", () => {
     session.close();
   });
 
+  it("breaks an upload off without an end, also when nothing of it waits to be sent", async () => {
+    const session = await openSession();
+    let arrived = 0;
+    upstream.server.on("stream", (stream) => {
+      stream.on("data", (chunk: Buffer) => (arrived += chunk.length));
+    });
+    const stream = session.request(post("/"));
+    stream.on("error", () => undefined);
+    const answered = once(stream, "response");
+    stream.write(Buffer.alloc(2 * MIB, "a"));
+    await expect.poll(() => arrived, { timeout: 5000 }).toBeGreaterThan(2 * MIB - 1024);
+    stream.write(`${SCANNED} and what is behind it`);
+    const [head] = (await answered) as [http2.IncomingHttpHeaders];
+    expect(head[":status"]).toBe(403);
+    await expect.poll(() => upstream.resets).toBe(1);
+    expect(upstream.seen).toEqual([]);
+    session.close();
+  });
+
   it("resets the upstream's stream when the guest resets its own, and keeps the session", async () => {
     const begun = new Promise<http2.ServerHttp2Stream>((resolve) => {
       upstream.handler = (stream) => {

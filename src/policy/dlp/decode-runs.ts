@@ -3,6 +3,7 @@
  * not shift it out of sight.
  */
 import { findStretches, joinedLayer, type Layer, type Piece, type Range } from "./layer.ts";
+import { STEP_BYTES, type Steps } from "./steps.ts";
 
 /** Shortest run that is decoded. Eight bytes in hexadecimal inside base64 have this many whole characters. */
 export const MIN_RUN_LENGTH = 20;
@@ -52,79 +53,138 @@ const MARKS: ReadonlyMap<Codec, Uint8Array> = new Map(
 );
 
 /** Runs of a codec's alphabet; line breaks may stand inside. */
-function findRuns(codec: Codec, input: Buffer): readonly Range[] {
+function findRuns(codec: Codec, input: Buffer): Steps<readonly Range[]> {
   return findStretches(input, MARKS.get(codec) ?? new Uint8Array(256), MIN_RUN_LENGTH);
 }
 
-/** Decodes one run behind `skip` characters; returns the new length of the output. */
-function decodeRun(
-  codec: Codec,
-  input: Buffer,
-  run: Range & { readonly skip: number },
-  output: { readonly bytes: Buffer; readonly length: number },
-): number {
-  const { alphabet, bits } = codec;
-  let { length } = output;
-  let held = 0;
-  let count = 0;
-  let skip = run.skip;
-  for (let at = run.start; at < run.end; at += 1) {
-    const value = alphabet[input[at] ?? 0] ?? -1;
-    if (value < 0) continue;
-    if (skip > 0) {
-      skip -= 1;
-      continue;
-    }
-    held = ((held << bits) | value) & 0xffff;
-    count += bits;
-    if (count < 8) continue;
-    count -= 8;
-    output.bytes[length] = held >> count;
-    length += 1;
+/** Decoded bytes that grow. */
+interface Output {
+  readonly bytes: Buffer;
+  length: number;
+}
+
+/** Decodes one run from a number of characters on, as far as it is given. */
+class RunDecoder {
+  readonly #codec: Codec;
+  #skip: number;
+  #held = 0;
+  #count = 0;
+
+  constructor(codec: Codec, skip: number) {
+    this.#codec = codec;
+    this.#skip = skip;
   }
-  return length;
+
+  decode(input: Buffer, { start, end }: Range, output: Output): void {
+    const { alphabet, bits } = this.#codec;
+    const { bytes } = output;
+    let { length } = output;
+    let held = this.#held;
+    let count = this.#count;
+    for (let at = start; at < end; at += 1) {
+      const value = alphabet[input[at] ?? 0] ?? -1;
+      if (value < 0) continue;
+      if (this.#skip > 0) {
+        this.#skip -= 1;
+        continue;
+      }
+      held = ((held << bits) | value) & 0xffff;
+      count += bits;
+      if (count < 8) continue;
+      count -= 8;
+      bytes[length] = held >> count;
+      length += 1;
+    }
+    this.#held = held;
+    this.#count = count;
+    output.length = length;
+  }
+}
+
+/** A range cut into pieces of a step each. */
+function* cut({ start, end }: Range): Generator<Range, void, undefined> {
+  for (let at = start; at < end; at += STEP_BYTES) {
+    yield { start: at, end: Math.min(end, at + STEP_BYTES) };
+  }
+}
+
+function decodeShort(codec: Codec, input: Buffer, run: Range, output: Output): void {
+  for (let skip = 0; skip < codec.alignments; skip += 1) {
+    new RunDecoder(codec, skip).decode(input, run, output);
+    endPiece(output);
+  }
+}
+
+function* decodeLong(codec: Codec, input: Buffer, run: Range, output: Output): Steps<void> {
+  for (let skip = 0; skip < codec.alignments; skip += 1) {
+    const decoder = new RunDecoder(codec, skip);
+    for (const part of cut(run)) {
+      decoder.decode(input, part, output);
+      yield;
+    }
+    endPiece(output);
+  }
+}
+
+function endPiece(output: Output): void {
+  output.bytes[output.length] = 0;
+  output.length += 1;
 }
 
 /** From this length on the platform's decoder is faster than ours. */
 const MIN_NATIVE_LENGTH = 128;
 
-function decodeNative(
-  input: Buffer,
-  run: Range,
-  output: { readonly bytes: Buffer; length: number },
-): readonly Piece[] {
-  const text = input.toString("latin1", run.start, run.end).replace(/[\r\n]+/g, "");
-  return [0, 1, 2, 3].map((skip) => {
-    const at = output.length;
-    output.length += output.bytes.write(text.slice(skip), at, "base64");
-    output.bytes[output.length] = 0;
-    output.length += 1;
-    return { ...run, at };
-  });
+function* decodeNative(input: Buffer, run: Range, output: Output): Steps<void> {
+  const texts: string[] = [];
+  for (const { start, end } of cut(run)) {
+    texts.push(input.toString("latin1", start, end).replace(/[\r\n]+/g, ""));
+    if (end < run.end) yield;
+  }
+  for (let skip = 0; skip < 4; skip += 1) {
+    let left = skip;
+    let rest = "";
+    for (const text of texts) {
+      const skipped = Math.min(left, text.length);
+      left -= skipped;
+      const open = rest + text.slice(skipped);
+      const whole = open.length - (open.length % 4);
+      output.length += output.bytes.write(open.slice(0, whole), output.length, "base64");
+      rest = open.slice(whole);
+      if (texts.length > 1) yield;
+    }
+    output.length += output.bytes.write(rest, output.length, "base64");
+    endPiece(output);
+  }
 }
 
-function decodeCodec(codec: Codec, input: Buffer): readonly Layer[] {
-  const runs = findRuns(codec, input);
-  if (runs.length === 0) return [];
+function* decodeCodec(codec: Codec, input: Buffer): Steps<Layer | undefined> {
+  const runs = yield* findRuns(codec, input);
+  if (runs.length === 0) return undefined;
   const total = runs.reduce((sum, run) => sum + run.end - run.start + 1, 0);
-  const output = { bytes: Buffer.allocUnsafe(total * codec.alignments), length: 0 };
+  const output: Output = { bytes: Buffer.allocUnsafe(total * codec.alignments), length: 0 };
   const pieces: Piece[] = [];
+  let next = STEP_BYTES;
   for (const run of runs) {
-    if (codec.alphabet === BASE64 && run.end - run.start >= MIN_NATIVE_LENGTH) {
-      pieces.push(...decodeNative(input, run, output));
-      continue;
-    }
-    for (let skip = 0; skip < codec.alignments; skip += 1) {
-      pieces.push({ ...run, at: output.length });
-      output.length = decodeRun(codec, input, { ...run, skip }, output);
-      output.bytes[output.length] = 0;
-      output.length += 1;
-    }
+    const length = run.end - run.start;
+    // Where in a run something stands does not matter, so that one piece is enough for all its alignments.
+    pieces.push({ ...run, at: output.length });
+    const isNative = codec.alphabet === BASE64 && length >= MIN_NATIVE_LENGTH;
+    if (isNative) yield* decodeNative(input, run, output);
+    else if (length <= STEP_BYTES) decodeShort(codec, input, run, output);
+    else yield* decodeLong(codec, input, run, output);
+    if (output.length < next) continue;
+    next = output.length + STEP_BYTES;
+    yield;
   }
-  return [joinedLayer(codec.encoding, output.bytes.subarray(0, output.length), pieces, false)];
+  return joinedLayer(codec.encoding, output.bytes.subarray(0, output.length), pieces, false);
 }
 
 /** Layers of all runs that the input holds, one for each encoding. */
-export function runLayers(input: Buffer): readonly Layer[] {
-  return CODECS.flatMap((codec) => decodeCodec(codec, input));
+export function* runLayers(input: Buffer): Steps<readonly Layer[]> {
+  const layers: Layer[] = [];
+  for (const codec of CODECS) {
+    const layer = yield* decodeCodec(codec, input);
+    if (layer !== undefined) layers.push(layer);
+  }
+  return layers;
 }

@@ -12,6 +12,7 @@ import {
   type Range,
   type Trace,
 } from "./layer.ts";
+import { finish, STEP_BYTES, type Steps } from "./steps.ts";
 
 function hexDigit(byte: number | undefined): number {
   if (byte === undefined) return -1;
@@ -78,30 +79,38 @@ const BACKSLASH: EscapeSyntax = {
   },
 };
 
+/** Digits of the longest number that a reference may have, with zeros in front. */
+const MAX_REFERENCE_DIGITS = 7;
+
 /** HTML and XML character references with a number. */
 const REFERENCE: EscapeSyntax = {
   encoding: "entities",
   mark: 0x26,
   read: (input, at) => {
     if (input[at + 1] !== 0x23) return undefined;
-    const text = input.toString("latin1", at, at + 12);
-    const match = /^&#(?:x([0-9a-f]{1,6})|([0-9]{1,7}));/i.exec(text);
-    if (match === null) return undefined;
-    const [whole, hex, decimal] = match;
-    const code = hex === undefined ? Number(decimal) : Number.parseInt(hex, 16);
-    if (code > 0x10_ffff) return undefined;
-    return { bytes: Buffer.from(String.fromCodePoint(code)), length: whole.length };
+    const isHex = ((input[at + 2] ?? 0) | 0x20) === 0x78;
+    const base = isHex ? 16 : 10;
+    const first = at + (isHex ? 3 : 2);
+    let code = 0;
+    let end = first;
+    for (; end < first + MAX_REFERENCE_DIGITS; end += 1) {
+      const digit = hexDigit(input[end]);
+      if (digit < 0 || digit >= base) break;
+      code = code * base + digit;
+    }
+    if (end === first || input[end] !== 0x3b || code > 0x10_ffff) return undefined;
+    const bytes = code < 0x80 ? single(code) : Buffer.from(String.fromCodePoint(code));
+    return { bytes, length: end + 1 - at };
   },
 };
 
 /** Stretches around escapes and the runs that reach into them: elsewhere decoding changes nothing, and the input itself was searched. */
-function regionsOf(input: Buffer, syntax: EscapeSyntax, margin: number): readonly Range[] {
+function* regionsOf(input: Buffer, syntax: EscapeSyntax, margin: number): Steps<readonly Range[]> {
   const widened: { start: number; end: number }[] = [];
-  for (const region of closeRegions(input, syntax, margin)) {
+  for (const region of yield* closeRegions(input, syntax, margin)) {
     const floor = widened.at(-1)?.end ?? 0;
-    let { start, end } = region;
-    while (start > floor && isRunByte(input[start - 1])) start -= 1;
-    while (end < input.length && isRunByte(input[end])) end += 1;
+    const start = yield* beginOfRun(input, region.start, floor);
+    const end = yield* endOfRun(input, region.end);
     const last = widened.at(-1);
     if (last !== undefined && start <= last.end) last.end = Math.max(last.end, end);
     else widened.push({ start, end });
@@ -109,11 +118,39 @@ function regionsOf(input: Buffer, syntax: EscapeSyntax, margin: number): readonl
   return widened;
 }
 
+function* beginOfRun(input: Buffer, from: number, floor: number): Steps<number> {
+  let start = from;
+  while (start > floor && isRunByte(input[start - 1])) {
+    start -= 1;
+    if ((from - start) % STEP_BYTES === 0) yield;
+  }
+  return start;
+}
+
+function* endOfRun(input: Buffer, from: number): Steps<number> {
+  let end = from;
+  while (end < input.length && isRunByte(input[end])) {
+    end += 1;
+    if ((end - from) % STEP_BYTES === 0) yield;
+  }
+  return end;
+}
+
+/** Escapes that one step looks at. */
+const STEP_ESCAPES = 2048;
+
 /** At most `margin` bytes on both sides of each escape. */
-function closeRegions(input: Buffer, syntax: EscapeSyntax, margin: number): readonly Range[] {
+function* closeRegions(
+  input: Buffer,
+  syntax: EscapeSyntax,
+  margin: number,
+): Steps<readonly Range[]> {
   const regions: { start: number; end: number }[] = [];
+  let seen = 0;
   let at = input.indexOf(syntax.mark);
   for (; at >= 0; at = input.indexOf(syntax.mark, at + 1)) {
+    seen += 1;
+    if (seen % STEP_ESCAPES === 0) yield;
     if (syntax.read(input, at) === undefined) continue;
     const end = Math.min(input.length, at + margin);
     const last = regions.at(-1);
@@ -125,14 +162,22 @@ function closeRegions(input: Buffer, syntax: EscapeSyntax, margin: number): read
 
 /** Decodes regions one after another, a NUL byte behind each. */
 function decodeRegions(syntax: EscapeSyntax, regions: readonly Range[]): Decode {
-  return (input, output, trace) => {
-    let length = 0;
-    for (const region of regions) {
-      length = decodeRegion({ syntax, input, output, trace }, region, length);
-      output[length] = 0;
-      length += 1;
+  return function* decode(input, output, trace) {
+    const pass: Pass = { syntax, input, output, trace };
+    const cursor = { at: 0, length: 0 };
+    let next = STEP_BYTES;
+    for (const { start, end } of regions) {
+      cursor.at = start;
+      while (cursor.at < end) {
+        decodeRegion(pass, cursor, Math.min(end, cursor.at + STEP_BYTES));
+        if (cursor.length < next) continue;
+        next = cursor.length + STEP_BYTES;
+        yield;
+      }
+      output[cursor.length] = 0;
+      cursor.length += 1;
     }
-    return length;
+    return cursor.length;
   };
 }
 
@@ -143,11 +188,12 @@ interface Pass {
   readonly trace: Trace | undefined;
 }
 
-function decodeRegion(pass: Pass, region: Range, from: number): number {
+/** Decodes up to some place, and the escape that stands across it. */
+function decodeRegion(pass: Pass, cursor: { at: number; length: number }, end: number): void {
   const { syntax, input, output, trace } = pass;
   const { mark } = syntax;
-  let length = from;
-  for (let at = region.start; at < region.end; at += 1) {
+  let { at, length } = cursor;
+  for (; at < end; at += 1) {
     const byte = input[at] ?? 0;
     const escape = byte === mark ? syntax.read(input, at) : undefined;
     if (escape === undefined) {
@@ -163,36 +209,70 @@ function decodeRegion(pass: Pass, region: Range, from: number): number {
     }
     at += escape.length - 1;
   }
-  return length;
+  cursor.at = at;
+  cursor.length = length;
 }
 
-const decodeProjection: Decode = (input, output, trace) => {
-  if (trace === undefined && isAscii(input)) return projectAscii(input, output);
-  let length = 0;
-  for (let index = 0; index < input.length; index += 1) {
-    const byte = input[index] ?? 0;
+/** Decodes a piece of input that begins at some place behind what was written already; gives the new length. */
+type DecodePiece = (
+  piece: Buffer,
+  from: number,
+  written: { readonly output: Buffer; readonly length: number },
+  trace: Trace | undefined,
+) => number;
+
+/** Decodes piece by piece, never cutting a character in two. */
+function byPieces(decodePiece: DecodePiece): Decode {
+  return function* decode(input, output, trace) {
+    let length = 0;
+    for (let at = 0; at < input.length; ) {
+      const end = pieceEnd(input, at + STEP_BYTES);
+      const piece = at === 0 && end === input.length ? input : input.subarray(at, end);
+      length = decodePiece(piece, at, { output, length }, trace);
+      at = end;
+      if (at < input.length) yield;
+    }
+    return length;
+  };
+}
+
+/** The place itself, or the beginning of the character that stands across it. */
+function pieceEnd(input: Buffer, place: number): number {
+  if (place >= input.length) return input.length;
+  for (let end = place; end > place - 4; end -= 1) {
+    if (((input[end] ?? 0) & 0xc0) !== 0x80) return end;
+  }
+  return place;
+}
+
+const decodeProjection: Decode = byPieces((piece, from, { output, length: before }, trace) => {
+  if (trace === undefined && isAscii(piece)) return projectAscii(piece, output, before);
+  let length = before;
+  for (let index = 0; index < piece.length; index += 1) {
+    const byte = piece[index] ?? 0;
     if (byte < 0xc2) {
       output[length] = BYTE_PROJECTION[byte] ?? 0;
-      if (trace !== undefined) trace.set(length, index, index + 1);
+      trace?.set(length, from + index, from + index + 1);
       length += IS_PROJECTED[byte] ?? 0;
       continue;
     }
-    const character = readCharacter(input, index);
+    const character = readCharacter(piece, index);
     const start = length;
+    const place = from + index;
     length = putLetters(output, length, character);
-    for (let at = start; at < length; at += 1) trace?.set(at, index, index + character.length);
+    for (let at = start; at < length; at += 1) trace?.set(at, place, place + character.length);
     index += character.length - 1;
   }
   return length;
-};
+});
 
 /**
  * The common case, three times as fast without a branch: each byte is written first and counted after. Three bytes a turn:
  * a shorter loop would be taken into its callers, where it stays in the slower code that small inputs made of them.
  */
-function projectAscii(input: Buffer, output: Buffer): number {
+function projectAscii(input: Buffer, output: Buffer, from: number): number {
   const whole = input.length - (input.length % 3);
-  let length = 0;
+  let length = from;
   let entry = 0;
   for (let index = 0; index < whole; index += 3) {
     entry = PROJECTION[input[index] ?? 0] ?? 0;
@@ -234,65 +314,71 @@ function putLetters(
 }
 
 /** Variation selectors carry one byte each, unseen behind any character. */
-const decodeSelectors: Decode = (input, output, trace) => {
-  let length = 0;
-  for (let index = 0; index < input.length; index += 1) {
-    if ((input[index] ?? 0) < 0xef) continue;
-    const character = readCharacter(input, index);
+const decodeSelectors: Decode = byPieces((piece, from, { output, length: before }, trace) => {
+  let length = before;
+  for (let index = 0; index < piece.length; index += 1) {
+    if ((piece[index] ?? 0) < 0xef) continue;
+    const character = readCharacter(piece, index);
     const byte = selectorByte(character.code);
     if (byte >= 0) {
       output[length] = byte;
-      trace?.set(length, index, index + character.length);
+      trace?.set(length, from + index, from + index + character.length);
       length += 1;
     }
     index += character.length - 1;
   }
   return length;
-};
+});
 
 function selectorByte(code: number): number {
   if (code >= 0xfe00 && code <= 0xfe0f) return code - 0xfe00;
   return code >= 0xe0100 && code <= 0xe01ef ? code - 0xe0100 + 16 : -1;
 }
 
-/** Letters and digits alone: look-alikes read as Latin, separators and invisible characters gone. */
-export function projectLayer(input: Buffer): Layer {
-  return decodeLayer("separated", input, Buffer.allocUnsafe(input.length), decodeProjection);
+/** Letters and digits of a literal: look-alikes read as Latin, separators and invisible characters gone. */
+export function projectLiteral(literal: Buffer): Buffer {
+  const output = Buffer.allocUnsafe(literal.length);
+  return finish(decodeLayer("separated", literal, output, decodeProjection)).bytes;
 }
 
-/** Longest input whose projection is written over the one before it. */
+/** Longest input whose projection is written over an earlier one. */
 const MAX_SHARED_BYTES: number = 1024 * 1024;
-let shared = Buffer.alloc(0);
+let idle: Buffer | undefined;
 
-/**
- * The same for a caller that is done with one projection before it makes the next: fresh memory for each would cost more
- * than the projection itself.
- */
-export function shareProjection(input: Buffer): Layer {
-  if (input.length > MAX_SHARED_BYTES) return projectLayer(input);
-  if (shared.length < input.length) shared = Buffer.allocUnsafeSlow(MAX_SHARED_BYTES);
-  return decodeLayer("separated", input, shared.subarray(0, input.length), decodeProjection);
+/** Takes the same of a layer, for as long as `use` needs it: fresh memory for each would cost more than the projection itself. */
+export function* withProjection(input: Buffer, use: (layer: Layer) => Steps<void>): Steps<void> {
+  const memory = takeMemory(input.length);
+  const output = memory.subarray(0, input.length);
+  yield* use(yield* decodeLayer("separated", input, output, decodeProjection));
+  if (memory.length === MAX_SHARED_BYTES) idle = memory;
+}
+
+/** Nobody else writes to it until it is given back, because others work between the steps. */
+function takeMemory(size: number): Buffer {
+  if (size > MAX_SHARED_BYTES) return Buffer.allocUnsafe(size);
+  const memory = idle ?? Buffer.allocUnsafeSlow(MAX_SHARED_BYTES);
+  idle = undefined;
+  return memory;
 }
 
 const SELECTOR_MARKS = [Buffer.from([0xef, 0xb8]), Buffer.from([0xf3, 0xa0])];
 
 /** Layers of the escape syntaxes that occur in the input, as far as `margin` bytes around each escape. */
-export function escapeLayers(input: Buffer, margin: number): readonly Layer[] {
+export function* escapeLayers(input: Buffer, margin: number): Steps<readonly Layer[]> {
   const layers: Layer[] = [];
   for (const syntax of [PERCENT, BACKSLASH, REFERENCE]) {
-    const regions = regionsOf(input, syntax, margin);
+    const regions = yield* regionsOf(input, syntax, margin);
     if (regions.length === 0) continue;
-    const capacity = input.length + regions.length;
-    const output = Buffer.allocUnsafe(capacity);
-    layers.push(decodeLayer(syntax.encoding, input, output, decodeRegions(syntax, regions)));
+    const output = Buffer.allocUnsafe(input.length + regions.length);
+    const decode = decodeRegions(syntax, regions);
+    layers.push(yield* decodeLayer(syntax.encoding, input, output, decode));
   }
   if (SELECTOR_MARKS.some((mark) => input.includes(mark))) {
-    layers.push(decodeLayer("selectors", input, Buffer.allocUnsafe(input.length), decodeSelectors));
+    const output = Buffer.allocUnsafe(input.length);
+    layers.push(yield* decodeLayer("selectors", input, output, decodeSelectors));
   }
   return layers;
 }
-
-const NUL = Buffer.alloc(1);
 
 const PRINTABLE: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) =>
   (byte >= 0x20 && byte < 0x7f) || byte === 0x09 || byte === 0x0a || byte === 0x0d ? 1 : 0,
@@ -302,14 +388,20 @@ const PRINTABLE: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) =>
 const MIN_TEXT = 10;
 
 /** The stretches of bytes that read as ASCII text, joined by NUL bytes; undefined when there are none. */
-export function textLayer(input: Buffer): Layer | undefined {
+export function* textLayer(input: Buffer): Steps<Layer | undefined> {
+  const stretches = yield* findStretches(input, PRINTABLE, MIN_TEXT);
+  if (stretches.length === 0) return undefined;
+  const total = stretches.reduce((sum, { start, end }) => sum + end - start + 1, 0);
+  const bytes = Buffer.allocUnsafe(total);
   const pieces: Piece[] = [];
-  const parts: Buffer[] = [];
   let at = 0;
-  for (const { start, end } of findStretches(input, PRINTABLE, MIN_TEXT)) {
+  for (const { start, end } of stretches) {
     pieces.push({ start, end, at });
-    parts.push(input.subarray(start, end), NUL);
-    at += end - start + 1;
+    input.copy(bytes, at, start, end);
+    at += end - start;
+    bytes[at] = 0;
+    at += 1;
+    if (pieces.length % STEP_ESCAPES === 0) yield;
   }
-  return pieces.length === 0 ? undefined : joinedLayer("", Buffer.concat(parts), pieces, true);
+  return joinedLayer("", bytes, pieces, true);
 }

@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { compileKnownSecrets } from "./known-secrets.ts";
 import { maskText, redact } from "./mask.ts";
-import { scan } from "./scan.ts";
+import { scan, scanSteps } from "./scan.ts";
+import { finish } from "./steps.ts";
 import { type Finding, textView } from "./types.ts";
 
 const SECRET = "sk-Test_4f/9+Qz7 ü&x=0aB";
@@ -196,7 +197,7 @@ describe("what is not found", () => {
   it("is anything where there are no secrets", () => {
     const none = compileKnownSecrets([]);
     expect(none.longestVariant).toBe(0);
-    expect(none.detector.find(textView("body", "x".repeat(100)), 10)).toEqual({
+    expect(finish(none.detector.find(textView("body", "x".repeat(100)), 10))).toEqual({
       findings: [],
       isComplete: true,
     });
@@ -216,4 +217,57 @@ it("ignores white space around a value, as files have it", () => {
   const file = compileKnownSecrets([{ name: "FILE", value: `${TOKEN}\n` }]);
   const one = { detectors: [file.detector], placeholders: [] };
   expect(scan(textView("header", `Bearer ${TOKEN}`), one)).toHaveLength(1);
+});
+
+describe("steps", () => {
+  const stepsOf = (text: string | Buffer): number => {
+    const steps = scanSteps({ surface: "body", bytes: Buffer.from(text) }, policy);
+    let count = 0;
+    while (steps.next().done !== true) count += 1;
+    return count;
+  };
+
+  it.each(HIDING)("change nothing about what is found: %s", (_, hide) => {
+    // Each piece of a step has the value at another place of it, also across its end.
+    const step = 16_384;
+    for (const back of [1, 2, 3, 5, 30]) {
+      const lead = Buffer.alloc(step - back, "é ");
+      const bytes = Buffer.concat([lead, Buffer.from(" "), Buffer.from(hide(TOKEN)), lead]);
+      expect(found(bytes)).toEqual(["TOKEN"]);
+    }
+  });
+
+  it.each([
+    ["plain text", "lorem ipsum ".repeat(90_000)],
+    ["one run", "QUJD".repeat(260_000)],
+    ["short runs", `${"a".repeat(20)} `.repeat(50_000)],
+    ["one run of one letter case", "a".repeat(1_000_000)],
+    ["binary noise", Buffer.alloc(1_000_000, Buffer.from([0xf3, 0xa0, 0x84, 0x80, 0xc3]))],
+  ])("are many where there is much to do: %s", (_, text) => {
+    expect(stepsOf(text)).toBeGreaterThan(60);
+  });
+
+  it("are many for one short text that unfolds", () => {
+    expect(stepsOf("%25252541 \\\\\\\\u0041 &#38;#38;#38;#65; ".repeat(30))).toBeGreaterThan(8);
+  });
+
+  it("may be of several searches at a time", () => {
+    const searches = [TOKEN, SECRET].map((value) =>
+      scanSteps(
+        {
+          surface: "body",
+          bytes: Buffer.from(`${"x ".repeat(40_000)}${Array.from(value).join("-")}`),
+        },
+        policy,
+      ),
+    );
+    const results: unknown[] = [];
+    while (results.length < searches.length) {
+      for (const search of searches) {
+        const step = search.next();
+        if (step.done === true && step.value !== undefined) results.push(step.value[0]);
+      }
+    }
+    expect(results).toMatchObject([{ secret: "TOKEN" }, { secret: "SECRET" }]);
+  });
 });

@@ -2,15 +2,16 @@
  * Detector of known secret values: every literal spelling in the input and in every layer decoded from it. Invariant: where a
  * bound on depth or bytes ends the search early, it says so. Values live in the compiled literals only and never show in findings.
  */
-import { escapeLayers, projectLayer, shareProjection, textLayer } from "./decode.ts";
+import { escapeLayers, projectLiteral, textLayer, withProjection } from "./decode.ts";
 import { runLayers } from "./decode-runs.ts";
-import type { Layer } from "./layer.ts";
+import type { Layer, Range } from "./layer.ts";
 import {
   createLiteralMatcher,
   type Literal,
   type LiteralMatcher,
   MIN_LITERAL_BYTES,
 } from "./literal-matcher.ts";
+import type { Steps } from "./steps.ts";
 import type { Detection, Detector, Finding, View } from "./types.ts";
 import { variantsOf } from "./variants.ts";
 
@@ -63,6 +64,8 @@ interface Search {
   readonly clean: Map<number, Buffer[]>;
   /** Bytes that may still be decoded. */
   budget: number;
+  /** Bytes that were searched since the last step: many short layers are long work, too. */
+  unsettled: number;
   /** False when something could be decoded further than the bounds allow. */
   isComplete: boolean;
 }
@@ -73,15 +76,17 @@ export function compileKnownSecrets(secrets: readonly NamedSecret[]): KnownSecre
   const isScanned = (it: NamedSecret): boolean => it.value.length >= MIN_SECRET_LENGTH;
   const literals = trimmed.filter(isScanned).flatMap(literalsOf);
   const matcher = createLiteralMatcher(literals);
-  const projected = createLiteralMatcher(literals.map(projectLiteral));
-  const find = (view: View, limit: number): Detection => {
+  const projected = createLiteralMatcher(
+    literals.map((it) => ({ ...it, bytes: projectLiteral(it.bytes) })),
+  );
+  function* find(view: View, limit: number): Steps<Detection> {
     const budget = Math.max(MIN_DECODE_BYTES, view.bytes.length * MAX_DECODE_FACTOR);
-    const results = { hits: [], clean: new Map(), budget, isComplete: true };
+    const results = { hits: [], clean: new Map(), budget, unsettled: 0, isComplete: true };
     const search: Search = { literals: matcher, projected, limit, ...results };
-    if (matcher.longest > 0) searchLayer(search, view.bytes, [], 0);
+    if (matcher.longest > 0) yield* searchLayer(search, view.bytes, [], 0);
     const findings = search.hits.map((hit) => toFinding(hit, view));
     return { findings, isComplete: search.isComplete };
-  };
+  }
   return {
     detector: {
       name: NAME,
@@ -100,10 +105,6 @@ function literalsOf({ name, value }: NamedSecret): Literal[] {
   return variantsOf(value).map((variant) => ({ secret: name, ...variant }));
 }
 
-function projectLiteral(literal: Literal): Literal {
-  return { ...literal, bytes: projectLayer(literal.bytes).bytes };
-}
-
 function toFinding(hit: Hit, view: View): Finding {
   const { secret, encoding, start, end } = hit;
   return {
@@ -120,18 +121,29 @@ function toFinding(hit: Hit, view: View): Finding {
 /** Layers passed on the way to some bytes, outermost first. */
 type Path = readonly Layer[];
 
+/** Bytes of short layers that are searched in one step; each is gone over several times. */
+const STEP_LAYER_BYTES = 4096;
+
 /** Searches a layer for literals, then goes on with what its bytes may hide. */
-function searchLayer(search: Search, bytes: Buffer, path: Path, depth: number): void {
+function* searchLayer(search: Search, bytes: Buffer, path: Path, depth: number): Steps<void> {
   if (bytes.length < MIN_LITERAL_BYTES || search.hits.length >= search.limit) return;
-  searchLiterals(search, search.literals, bytes, path);
-  const projection = shareProjection(bytes);
-  searchLiterals(search, search.projected, projection.bytes, [...path, projection]);
+  search.unsettled += bytes.length + LAYER_COST;
+  if (search.unsettled > STEP_LAYER_BYTES) {
+    search.unsettled = 0;
+    yield;
+  }
+  yield* searchLiterals(search, search.literals, bytes, path);
+  yield* withProjection(bytes, (layer) =>
+    searchLiterals(search, search.projected, layer.bytes, [...path, layer]),
+  );
   const margin = Math.max(MIN_MARGIN, search.literals.longest);
-  for (const layer of runLayers(bytes)) searchRuns(search, layer, path, depth + 1);
-  for (const layer of escapeLayers(bytes, margin)) descend(search, layer, path, depth + 1);
+  for (const layer of yield* runLayers(bytes)) yield* searchRuns(search, layer, path, depth + 1);
+  for (const layer of yield* escapeLayers(bytes, margin)) {
+    yield* descend(search, layer, path, depth + 1);
+  }
 }
 
-function descend(search: Search, layer: Layer, path: Path, depth: number): void {
+function* descend(search: Search, layer: Layer, path: Path, depth: number): Steps<void> {
   const { bytes } = layer;
   const known = search.clean.get(bytes.length) ?? [];
   if (known.some((it) => it.equals(bytes))) return;
@@ -142,32 +154,37 @@ function descend(search: Search, layer: Layer, path: Path, depth: number): void 
   }
   search.budget -= cost;
   const before = search.hits.length;
-  searchLayer(search, bytes, [...path, layer], depth);
+  yield* searchLayer(search, bytes, [...path, layer], depth);
   // Where something was found the same bytes are searched again, because they may stand at another place.
   if (search.hits.length === before) search.clean.set(bytes.length, [...known, bytes]);
 }
 
 /** Most of what runs decode to is noise: literals are looked for in all of it, more only where it reads as text. */
-function searchRuns(search: Search, layer: Layer, path: Path, depth: number): void {
-  searchLiterals(search, search.literals, layer.bytes, [...path, layer]);
-  const text = textLayer(layer.bytes);
-  if (text !== undefined) descend(search, text, [...path, layer], depth);
+function* searchRuns(search: Search, layer: Layer, path: Path, depth: number): Steps<void> {
+  yield* searchLiterals(search, search.literals, layer.bytes, [...path, layer]);
+  const text = yield* textLayer(layer.bytes);
+  if (text !== undefined) yield* descend(search, text, [...path, layer], depth);
 }
 
-function searchLiterals(search: Search, matcher: LiteralMatcher, bytes: Buffer, path: Path): void {
-  matcher.find(bytes, (literal, start, end) => {
-    addHit(search, literal, path, { start, end });
-    return search.hits.length < search.limit;
-  });
-}
-
-function addHit(
+function* searchLiterals(
   search: Search,
-  literal: Literal,
+  matcher: LiteralMatcher,
+  bytes: Buffer,
   path: Path,
-  found: { readonly start: number; readonly end: number },
-): void {
-  const range = path.reduceRight((inner, layer) => layer.locate(inner.start, inner.end), found);
+): Steps<void> {
+  for (const match of matcher.search(bytes)) {
+    if (match === undefined) yield;
+    else yield* addHit(search, match.literal, path, match);
+    if (search.hits.length >= search.limit) return;
+  }
+}
+
+function* addHit(search: Search, literal: Literal, path: Path, { start, end }: Range): Steps<void> {
+  let range: Range = { start, end };
+  for (const layer of path.toReversed()) {
+    const located = layer.locate(range);
+    range = "next" in located ? yield* located : located;
+  }
   const { secret } = literal;
   const isKnown = search.hits.some(
     (hit) => hit.secret === secret && hit.start <= range.start && hit.end >= range.end,

@@ -1,4 +1,5 @@
 /** A decoded form of some bytes, and the way back from a decoded range to the bytes that it came from. */
+import { STEP_BYTES, type Steps } from "./steps.ts";
 
 /** A range of bytes, its end excluded. */
 export interface Range {
@@ -11,7 +12,7 @@ export interface Layer {
   readonly encoding: string;
   readonly bytes: Buffer;
   /** Range of the input that covers a range of the decoded bytes. */
-  locate(start: number, end: number): Range;
+  locate(range: Range): Range | Steps<Range>;
 }
 
 /** Input range of each decoded byte; made only when something was found. */
@@ -30,31 +31,29 @@ export class Trace {
   }
 }
 
-/** Decodes `input` into `output` and returns the length written; fills the trace where one is given. */
-export type Decode = (input: Buffer, output: Buffer, trace: Trace | undefined) => number;
+/** Decodes `input` into `output` and ends with the length written; fills the trace where one is given. */
+export type Decode = (input: Buffer, output: Buffer, trace: Trace | undefined) => Steps<number>;
 
 /** Runs a decoder that writes at most as much as `output` holds; where bytes came from is computed by a second run, at the first question. */
-export function decodeLayer(
+export function* decodeLayer(
   encoding: string,
   input: Buffer,
   output: Buffer,
   decode: Decode,
-): Layer {
+): Steps<Layer> {
   const capacity = output.length;
-  const bytes = output.subarray(0, decode(input, output, undefined));
+  const bytes = output.subarray(0, yield* decode(input, output, undefined));
   let known: Trace | undefined;
-  const tracing = (): Trace => {
-    if (known !== undefined) return known;
-    known = new Trace(capacity);
-    decode(input, Buffer.allocUnsafe(capacity), known);
-    return known;
-  };
   return {
     encoding,
     bytes,
-    locate: (start, end) => {
-      const { starts, ends } = tracing();
-      return { start: starts[start] ?? 0, end: ends[end - 1] ?? input.length };
+    *locate({ start, end }) {
+      if (known === undefined) {
+        const trace = new Trace(capacity);
+        yield* decode(input, Buffer.allocUnsafe(capacity), trace);
+        known = trace;
+      }
+      return { start: known.starts[start] ?? 0, end: known.ends[end - 1] ?? input.length };
     },
   };
 }
@@ -86,7 +85,7 @@ export function joinedLayer(
   return {
     encoding,
     bytes,
-    locate: (start, end) => {
+    locate: ({ start, end }) => {
       const first = pieceAt(pieces, start);
       const last = pieceAt(pieces, end - 1);
       if (first === undefined || last === undefined) return { start: 0, end: 0 };
@@ -100,20 +99,72 @@ export function joinedLayer(
 }
 
 /** Stretches of at least `minimum` bytes that are all marked in a table; looks at a fraction of the other bytes. */
-export function findStretches(input: Buffer, marked: Uint8Array, minimum: number): Range[] {
-  const found: Range[] = [];
-  let start = 0;
-  while (start + minimum <= input.length) {
-    let back = start + minimum - 1;
-    while (back >= start && marked[input[back] ?? 0] === 1) back -= 1;
-    if (back >= start) {
-      start = back + 1;
-      continue;
-    }
-    let end = start + minimum;
-    while (end < input.length && marked[input[end] ?? 0] === 1) end += 1;
-    found.push({ start, end });
-    start = end + 1;
+export function* findStretches(
+  input: Buffer,
+  marked: Uint8Array,
+  minimum: number,
+): Steps<readonly Range[]> {
+  const finder = new StretchFinder(input, marked, minimum);
+  for (let stop = STEP_BYTES; !finder.runTo(stop); stop += STEP_BYTES) yield;
+  return finder.found;
+}
+
+class StretchFinder {
+  readonly found: Range[] = [];
+  readonly #input: Buffer;
+  readonly #marked: Uint8Array;
+  readonly #minimum: number;
+  #start = 0;
+  /** End of the stretch that is being followed; 0 between stretches. */
+  #end = 0;
+
+  constructor(input: Buffer, marked: Uint8Array, minimum: number) {
+    this.#input = input;
+    this.#marked = marked;
+    this.#minimum = minimum;
   }
-  return found;
+
+  /** Goes on to some place; true at the end of the input. */
+  runTo(stop: number): boolean {
+    const last = this.#input.length - this.#minimum;
+    while (this.#start <= last) {
+      if (this.#end > 0 && !this.#follow(stop)) return false;
+      if (this.#start >= stop) return false;
+      this.#seek(Math.min(last, stop));
+    }
+    return true;
+  }
+
+  /** Looks for the next stretch up to some place. */
+  #seek(stop: number): void {
+    const input = this.#input;
+    const marked = this.#marked;
+    const minimum = this.#minimum;
+    let start = this.#start;
+    while (start <= stop) {
+      let back = start + minimum - 1;
+      while (back >= start && marked[input[back] ?? 0] === 1) back -= 1;
+      if (back < start) {
+        this.#end = start + minimum;
+        break;
+      }
+      start = back + 1;
+    }
+    this.#start = start;
+  }
+
+  /** Follows a stretch; false when it goes on behind the place. */
+  #follow(stop: number): boolean {
+    const input = this.#input;
+    const marked = this.#marked;
+    const limit = Math.max(this.#end, Math.min(input.length, stop));
+    let end = this.#end;
+    while (end < limit && marked[input[end] ?? 0] === 1) end += 1;
+    this.#end = end;
+    if (end === limit && limit < input.length) return false;
+    this.found.push({ start: this.#start, end });
+    this.#start = end + 1;
+    this.#end = 0;
+    return true;
+  }
 }

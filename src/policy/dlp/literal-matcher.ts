@@ -3,6 +3,7 @@
  * alphabet do not matter; speed does not depend on how many literals there are.
  */
 import { BYTE_FOLD } from "./fold.ts";
+import { STEP_BYTES } from "./steps.ts";
 
 /** One thing to find. */
 export interface Literal {
@@ -14,11 +15,20 @@ export interface Literal {
 /** Told of each match; answering false ends the search. */
 export type OnMatch = (literal: Literal, start: number, end: number) => boolean;
 
+/** A literal and where it stands. */
+export interface Match {
+  readonly literal: Literal;
+  readonly start: number;
+  readonly end: number;
+}
+
 /** A compiled set of literals. */
 export interface LiteralMatcher {
   /** Length of the longest literal in bytes; 0 without literals. */
   readonly longest: number;
   find(bytes: Uint8Array, onMatch: OnMatch): void;
+  /** Finds the same in steps: gives each match, and nothing at the end of a step. */
+  search(bytes: Uint8Array): Iterable<Match | undefined>;
   /** Where the longest tail begins that could grow into a literal; the length of `bytes` when there is none. */
   openTail(bytes: Uint8Array): number;
 }
@@ -87,10 +97,17 @@ function isAt(folded: Uint8Array, bytes: Uint8Array, start: number, length: numb
   return true;
 }
 
-function search(compiled: Compiled, bytes: Uint8Array, onMatch: OnMatch): void {
+/** Searches from a place, the end of the first window, to another; gives the place to go on from, which is beyond everything when told to stop. */
+function search(
+  compiled: Compiled,
+  bytes: Uint8Array,
+  range: { readonly from: number; readonly to: number },
+  onMatch: OnMatch,
+): number {
   const { window, shift, buckets } = compiled;
-  let last = window - 1;
-  while (last < bytes.length) {
+  const stop = Math.min(range.to, bytes.length);
+  let last = range.from;
+  while (last < stop) {
     const block = ((bytes[last - 1] ?? 0) << 8) | (bytes[last] ?? 0);
     const step = shift[block] ?? 0;
     if (step > 0) {
@@ -101,9 +118,25 @@ function search(compiled: Compiled, bytes: Uint8Array, onMatch: OnMatch): void {
     for (const { folded, literal } of buckets.get(block) ?? []) {
       const end = start + folded.length;
       if (end > bytes.length || !isAt(folded, bytes, start, folded.length)) continue;
-      if (!onMatch(literal, start, end)) return;
+      if (!onMatch(literal, start, end)) return Number.POSITIVE_INFINITY;
     }
     last += 1;
+  }
+  return last;
+}
+
+function* searchInSteps(
+  compiled: Compiled,
+  bytes: Uint8Array,
+): Generator<Match | undefined, void, undefined> {
+  const found: Match[] = [];
+  const onMatch: OnMatch = (literal, start, end) => found.push({ literal, start, end }) > 0;
+  let from = compiled.window - 1;
+  while (from < bytes.length) {
+    from = search(compiled, bytes, { from, to: from + STEP_BYTES }, onMatch);
+    yield* found;
+    found.length = 0;
+    if (from < bytes.length) yield undefined;
   }
 }
 
@@ -128,7 +161,8 @@ export function createLiteralMatcher(literals: readonly Literal[]): LiteralMatch
   const kept = [...distinct.values()];
   const longest = Math.max(0, ...kept.map((it) => it.folded.length));
   if (kept.length === 0) {
-    return { longest, find: () => undefined, openTail: (bytes) => bytes.length };
+    const openTail = (bytes: Uint8Array): number => bytes.length;
+    return { longest, find: () => undefined, search: () => [], openTail };
   }
   const compiled = compile(kept);
   const heads = markHeads(kept);
@@ -138,7 +172,9 @@ export function createLiteralMatcher(literals: readonly Literal[]): LiteralMatch
   };
   return {
     longest,
-    find: (bytes, onMatch) => search(compiled, bytes, onMatch),
+    find: (bytes, onMatch) =>
+      void search(compiled, bytes, { from: compiled.window - 1, to: bytes.length }, onMatch),
+    search: (bytes) => searchInSteps(compiled, bytes),
     openTail: (bytes) => {
       for (let start = Math.max(0, bytes.length - longest + 1); start < bytes.length; start += 1) {
         const block = ((bytes[start] ?? 0) << 8) | (bytes[start + 1] ?? 0);

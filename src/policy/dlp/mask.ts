@@ -1,5 +1,6 @@
 /** Takes found values out of bytes and text. What cannot be taken out for certain is reported, so that the caller refuses. */
-import { scan } from "./scan.ts";
+import { scanSteps } from "./scan.ts";
+import { finish, type Steps } from "./steps.ts";
 import { type Finding, type ScanPolicy, textView, type View } from "./types.ts";
 
 /** What stands where a value was; fits URLs, headers, JSON strings and host labels are refused before. */
@@ -38,10 +39,19 @@ export type Redacted =
 
 /** Masks a view and searches it again until nothing is found; gives up after a few rounds, and at once on what cannot be judged. */
 export function redact(view: View, policy: ScanPolicy, replacement?: Replacement): Redacted {
+  return finish(redactSteps(view, policy, replacement));
+}
+
+/** The same in steps, for what a guest may make long. */
+export function* redactSteps(
+  view: View,
+  policy: ScanPolicy,
+  replacement?: Replacement,
+): Steps<Redacted> {
   let bytes = view.bytes;
   const all: Finding[] = [];
   for (let round = 0; round <= MAX_MASK_ROUNDS; round += 1) {
-    const results = scan({ ...view, bytes }, policy);
+    const results = yield* scanSteps({ ...view, bytes }, policy);
     if (results.length === 0) return { ok: true, bytes, findings: all };
     const found = results.filter((it) => it.kind === "secret");
     all.push(...found);

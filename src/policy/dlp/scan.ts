@@ -2,18 +2,27 @@
  * Runs all detectors over one view. Findings inside one of the bottle's own placeholders are dropped. Invariant: an empty answer
  * means that everything was looked at.
  */
+import { finish, type Steps } from "./steps.ts";
 import type { Detection, Detector, Finding, ScanPolicy, Unjudged, View } from "./types.ts";
 
 /** Most findings of one detector in one view: more change no decision, and redaction scans again. */
 export const MAX_FINDINGS = 256;
 
 /** Searches a view; findings come in order of their offset, what could not be judged after them. */
-export function scan(view: View, policy: ScanPolicy): readonly (Finding | Unjudged)[] {
-  const detections = policy.detectors.map((detector) =>
-    view.form !== undefined && detector.undoes?.includes(view.form) === true
-      ? NOTHING
-      : detector.find(view, MAX_FINDINGS),
-  );
+export function scan(view: View, policy: ScanPolicy): Scan {
+  return finish(scanSteps(view, policy));
+}
+
+/** What a search gives. */
+export type Scan = readonly (Finding | Unjudged)[];
+
+/** The same in steps, for what a guest may make long. */
+export function* scanSteps(view: View, policy: ScanPolicy): Steps<Scan> {
+  const detections: Detection[] = [];
+  for (const detector of policy.detectors) {
+    const isUndone = view.form !== undefined && detector.undoes?.includes(view.form) === true;
+    detections.push(isUndone ? NOTHING : yield* detector.find(view, MAX_FINDINGS));
+  }
   // Nearly everything is clean, and then nobody needs to know where placeholders stand.
   if (detections.every((it) => it.findings.length === 0 && it.isComplete)) return CLEAN;
   const inert = policy.placeholders.flatMap((text) => occurrences(view.bytes, text));
@@ -26,7 +35,7 @@ export function scan(view: View, policy: ScanPolicy): readonly (Finding | Unjudg
   return [...findings, ...judged.flatMap((it) => it.unjudged ?? [])];
 }
 
-const CLEAN: readonly (Finding | Unjudged)[] = [];
+const CLEAN: Scan = [];
 const NOTHING: Detection = { findings: [], isComplete: true };
 const UNSEEN: Detection = { findings: [], isComplete: false };
 

@@ -3,24 +3,33 @@ import { describe, expect, it } from "vitest";
 import { compileKnownSecrets } from "./known-secrets.ts";
 import { maskFindings, maskText, redact } from "./mask.ts";
 import { scan } from "./scan.ts";
+import { finish } from "./steps.ts";
 import { createStreamMasker, createStreamScanner } from "./stream.ts";
-import { textView } from "./types.ts";
+import { type ScanPolicy, textView } from "./types.ts";
 import { variantsOf } from "./variants.ts";
 
 const TOKEN = "ghp_9dK2mQx7Lw0PzR4tY6uB";
 const compiled = compileKnownSecrets([{ name: "TOKEN", value: TOKEN }]);
-const policy = { detectors: [compiled.detector], placeholders: [] };
+const policy: ScanPolicy = { detectors: [compiled.detector], placeholders: [] };
+
+function scannerOf(...given: Parameters<typeof createStreamScanner>) {
+  const scanner = createStreamScanner(...given);
+  return {
+    push: (chunk: Buffer) => finish(scanner.push(chunk)),
+    end: () => finish(scanner.end()),
+  };
+}
 
 describe("createStreamScanner", () => {
   it("gives out everything of a clean stream, in order", () => {
-    const scanner = createStreamScanner("body", policy);
+    const scanner = scannerOf("body", policy);
     const chunks = ["alpha ", "beta ", "gamma ".repeat(200), "delta"];
     const out = chunks.map((chunk) => scanner.push(Buffer.from(chunk)).safe.toString());
     expect(out.join("") + scanner.end().safe.toString()).toBe(chunks.join(""));
   });
 
   it("gives out nothing from the finding on", () => {
-    const scanner = createStreamScanner("body", policy);
+    const scanner = scannerOf("body", policy);
     const lead = "x ".repeat(500);
     const sent = scanner.push(Buffer.from(lead + TOKEN.slice(0, 10))).safe.toString();
     expect(lead.startsWith(sent)).toBe(true);
@@ -33,7 +42,7 @@ describe("createStreamScanner", () => {
   });
 
   it("gives out nothing from a part on that it cannot judge", () => {
-    const scanner = createStreamScanner("body", policy);
+    const scanner = scannerOf("body", policy);
     let deep = "%41";
     for (let times = 0; times < 14; times += 1) deep = encodeURIComponent(deep);
     const hit = scanner.push(Buffer.from(`lead ${deep} ${"x ".repeat(2000)}`));
@@ -43,7 +52,7 @@ describe("createStreamScanner", () => {
   });
 
   it("lets no byte of the longest spelling go before the last one has come", () => {
-    const scanner = createStreamScanner("body", policy);
+    const scanner = scannerOf("body", policy);
     const longest = variantsOf(TOKEN).find((it) => it.bytes.length === compiled.longestVariant);
     const results = Array.from(longest?.bytes ?? [], (byte) => scanner.push(Buffer.from([byte])));
     expect(results.map((it) => it.safe.length)).not.toContain(1);
@@ -51,12 +60,12 @@ describe("createStreamScanner", () => {
   });
 
   it("searches behind what was sent before it", () => {
-    const scanner = createStreamScanner("body", policy, Buffer.from(TOKEN.slice(0, 10)));
+    const scanner = scannerOf("body", policy, Buffer.from(TOKEN.slice(0, 10)));
     expect(scanner.push(Buffer.from(TOKEN.slice(10))).finding).toMatchObject({ secret: "TOKEN" });
   });
 
   it("finds what is hidden across chunks", () => {
-    const scanner = createStreamScanner("body", policy);
+    const scanner = scannerOf("body", policy);
     const hidden = Buffer.from(Buffer.from(TOKEN).toString("hex")).toString("base64");
     let found = false;
     for (const letter of `data ${hidden} end`) {

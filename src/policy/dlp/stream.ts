@@ -4,7 +4,8 @@
  */
 import type { KnownSecrets } from "./known-secrets.ts";
 import type { Literal } from "./literal-matcher.ts";
-import { scan } from "./scan.ts";
+import { scanSteps } from "./scan.ts";
+import type { Steps } from "./steps.ts";
 import type { Finding, ScanPolicy, Surface, Unjudged } from "./types.ts";
 
 /** Bytes already sent that are looked at again, for encodings that are longer than any literal. */
@@ -16,11 +17,11 @@ export interface Scanned {
   readonly finding: Finding | Unjudged | undefined;
 }
 
-/** Judges a stream chunk by chunk. */
+/** Judges a stream chunk by chunk, each after the steps of the one before. A chunk costs some KiB besides its own bytes: small ones should be put together. */
 export interface StreamScanner {
-  push(chunk: Buffer): Scanned;
+  push(chunk: Buffer): Steps<Scanned>;
   /** Judges the end and gives out what was held back. */
-  end(): Scanned;
+  end(): Steps<Scanned>;
 }
 
 const EMPTY = Buffer.alloc(0);
@@ -36,11 +37,11 @@ export function createStreamScanner(
   let held: Buffer = EMPTY;
   let finding: Finding | Unjudged | undefined;
 
-  const release = (fresh: Buffer, keep: number): Scanned => {
+  function* release(fresh: Buffer, keep: number): Steps<Scanned> {
     if (finding !== undefined) return { safe: EMPTY, finding };
     const pending = Buffer.concat([held, fresh]);
     const window = Buffer.concat([context, pending]);
-    if (fresh.length > 0) finding = scan({ surface, bytes: window }, policy)[0];
+    if (fresh.length > 0) finding = (yield* scanSteps({ surface, bytes: window }, policy))[0];
     if (finding !== undefined) {
       context = held = EMPTY;
       return { safe: EMPTY, finding };
@@ -50,7 +51,7 @@ export function createStreamScanner(
     const sent = window.subarray(0, window.length - held.length);
     context = sent.subarray(Math.max(0, sent.length - STREAM_CONTEXT_BYTES));
     return { safe: pending.subarray(0, cut), finding: undefined };
-  };
+  }
 
   return {
     push: (chunk) => release(chunk, longest - 1),

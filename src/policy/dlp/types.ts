@@ -1,4 +1,5 @@
 /** The language of detection: what is looked at, what was found, and what a detector is. No type here holds a secret's value. */
+import type { Steps } from "./steps.ts";
 
 /** Where bytes were taken from. */
 export type Surface = "url" | "header" | "body" | "host";
@@ -50,7 +51,7 @@ export interface Detector {
   /** Forms of a body that it finds its way through itself; it need not be shown them apart. */
   readonly undoes?: readonly ViewForm[];
   /** Findings of a view; the search ends at `limit` of them. */
-  find(view: View, limit: number): Detection;
+  find(view: View, limit: number): Steps<Detection>;
 }
 
 /** What a scan looks for, and the texts that are known to be harmless. */

@@ -20,7 +20,7 @@ import type {
   UpstreamLink,
 } from "./message.ts";
 import { maskHeaders, type Relay, relayAnswer } from "./relay-answer.ts";
-import { sendBody } from "./send-body.ts";
+import { type SentBody, sendBody } from "./send-body.ts";
 import { judgeSwitch, switchHeaders } from "./websocket/handshake.ts";
 import { MessageJudge } from "./websocket/message-judge.ts";
 import { relayWebSocket } from "./websocket/relay.ts";
@@ -44,6 +44,7 @@ export class Exchange implements AnswerReceiver {
   readonly #outgoing: Outgoing;
   readonly #source: BodySource;
   #upstream: ForwardBody | undefined;
+  #sent: SentBody | undefined;
   #relay: Relay | undefined;
   #isOver = false;
 
@@ -67,13 +68,14 @@ export class Exchange implements AnswerReceiver {
     const upstream = link.send(head, this, whole);
     this.#upstream = upstream;
     if (body.kind !== "stream" || this.#isOver) return;
-    sendBody(this.#source, body, {
+    this.#sent = sendBody(this.#source, body, {
       upstream,
       rule: route.rule,
       spend:
         body.length === undefined ? (bytes) => services.budgets.spend(route, bytes) : undefined,
       onFound: (verdict) => this.#stop(() => this.#ends.onFound(verdict)),
       onBroken: (fault) => this.#broken(fault),
+      onFault: (error) => this.#stop(() => this.#input.onFault(error)),
     });
     upstream.flush();
   }
@@ -134,17 +136,19 @@ export class Exchange implements AnswerReceiver {
       spend: (bytes) => services.budgets.spend(route, bytes),
       secrets: this.#secrets(),
       onRefused: (verdict) => this.#ends.onFound(verdict),
+      onFault: (error) => this.#input.onFault(error),
     });
   }
 
   fail(error: Error, isStale: boolean): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#sent?.stop();
     this.#ends.onFailed(error, isStale);
   }
 
   drain(): void {
-    if (!this.#isOver) this.#source.resume();
+    if (!this.#isOver) this.#sent?.resume();
   }
 
   /** Values that were put in are masked in what comes back. */
@@ -156,6 +160,7 @@ export class Exchange implements AnswerReceiver {
   #answered(error: Error | undefined): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#sent?.stop();
     // Who has answered does not wait for the rest of the request; where there is none, nothing happens.
     this.#source.cancel();
     this.#upstream?.reset();
@@ -177,6 +182,7 @@ export class Exchange implements AnswerReceiver {
   #stop(then: () => void): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#sent?.stop();
     this.#upstream?.reset();
     this.#relay?.cancel();
     then();

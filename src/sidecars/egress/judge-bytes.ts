@@ -1,7 +1,8 @@
 /** Judges bytes that are whole: what of them may leave, or why nothing does. */
 import { deny } from "../../policy/decide.ts";
-import { redact } from "../../policy/dlp/mask.ts";
-import { scan } from "../../policy/dlp/scan.ts";
+import { redactSteps } from "../../policy/dlp/mask.ts";
+import { scanSteps } from "../../policy/dlp/scan.ts";
+import type { Steps } from "../../policy/dlp/steps.ts";
 import type { Finding, ScanPolicy, Unjudged } from "../../policy/dlp/types.ts";
 import type { Route } from "../../policy/egress.ts";
 import type { Deny } from "../../policy/verdict.ts";
@@ -10,16 +11,16 @@ import type { Deny } from "../../policy/verdict.ts";
 export const sameLength = (finding: Finding): string => "*".repeat(finding.length);
 
 /** Searches bytes; gives them, masked where the route says so. */
-export function judgeBytes(
+export function* judgeBytes(
   bytes: Buffer,
   { rule, outboundOnMatch }: Pick<Route, "rule" | "outboundOnMatch">,
   policy: ScanPolicy,
-): Buffer | Deny {
+): Steps<Buffer | Deny> {
   const view = { surface: "body", bytes } as const;
-  const [finding] = scan(view, policy);
+  const [finding] = yield* scanSteps(view, policy);
   if (finding === undefined) return bytes;
   if (outboundOnMatch !== "redact") return found(finding, rule);
-  const masked = redact(view, policy, sameLength);
+  const masked = yield* redactSteps(view, policy, sameLength);
   return masked.ok ? masked.bytes : found(finding, rule);
 }
 

@@ -12,6 +12,8 @@ import type { Services } from "./context.ts";
 import { handleRequest, refuseMalformed } from "./handle-request.ts";
 import { GuestConnection, type GuestHandler } from "./http1/guest-connection.ts";
 import { GuestSession } from "./http2/guest-session.ts";
+import { MAX_GUEST_SESSIONS, MAX_GUEST_STREAMS } from "./http2/node-http2.ts";
+import { Slots } from "./slots.ts";
 import type { EgressState } from "./state.ts";
 import { Sweeper } from "./sweeper.ts";
 import { openTunnel } from "./tunnel.ts";
@@ -53,6 +55,8 @@ class Guests {
   readonly #options: ProxyServerOptions;
   readonly #connections: Connections;
   readonly #sweeper = new Sweeper();
+  readonly #sessions = new Slots(MAX_GUEST_SESSIONS);
+  readonly #streams = new Slots(MAX_GUEST_STREAMS);
 
   constructor(options: ProxyServerOptions, connections: Connections) {
     this.#options = options;
@@ -86,7 +90,8 @@ class Guests {
     const onSecure = (secure: TLSSocket, authority: Authority): void =>
       this.#speakInside(socket, secure, authority);
     const head = rest ?? Buffer.alloc(0);
-    openTunnel({ target, socket, head, state: state(), onSecure }, services).catch(
+    const sessions = this.#sessions;
+    openTunnel({ target, socket, head, state: state(), sessions, onSecure }, services).catch(
       (error: unknown) => {
         services.log.error("tunnel failed", { error: messageOf(error) });
         socket.destroy();
@@ -99,7 +104,7 @@ class Guests {
     const common = { socket: secure, handler, sweeper: this.#sweeper };
     const holder =
       secure.alpnProtocol === "h2"
-        ? new GuestSession(common)
+        ? new GuestSession({ ...common, streams: this.#streams })
         : new GuestConnection({ ...common, endsAtOnce: true });
     this.#connections.hold(socket, holder);
   }

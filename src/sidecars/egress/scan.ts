@@ -3,8 +3,9 @@
  * name lookup leaves. Invariant: what cannot be judged is refused.
  */
 import { deny } from "../../policy/decide.ts";
-import { redact } from "../../policy/dlp/mask.ts";
-import { scan } from "../../policy/dlp/scan.ts";
+import { redactSteps } from "../../policy/dlp/mask.ts";
+import { scan, scanSteps } from "../../policy/dlp/scan.ts";
+import type { Steps } from "../../policy/dlp/steps.ts";
 import { createStreamScanner } from "../../policy/dlp/stream.ts";
 import {
   type Finding,
@@ -28,6 +29,7 @@ import { found, judgeBytes, sameLength, tooMuchHeld } from "./judge-bytes.ts";
 import type { BodyFault } from "./message.ts";
 import { MAX_PARTS } from "./multipart.ts";
 import { isGranted } from "./supervise.ts";
+import { settle } from "./turns.ts";
 
 /** What the step works on besides the request's own facts. */
 export interface ScanInput {
@@ -37,14 +39,28 @@ export interface ScanInput {
   readonly ask: Ask;
 }
 
-/** Searches host, target, headers and body of one request; at once where there is no body to wait for. */
+/** Searches host, target, headers and body of one request; at once where there is no body to wait for and little to search. */
 export function scanRequest(
   asked: Authorized,
   input: ScanInput,
 ): StepResult<Scanned> | Promise<StepResult<Scanned>> {
   const isScanned = asked.route.scansOutbound && input.policy.detectors.length > 0;
   const policy = isScanned ? input.policy : undefined;
-  const head = policy === undefined ? passed(asked) : scanHead(asked, policy);
+  const head = policy === undefined ? passed(asked) : settle(scanHead(asked, policy));
+  if (head instanceof Promise) return head.then((it) => judgeHead(asked, it, { input, policy }));
+  return judgeHead(asked, head, { input, policy });
+}
+
+interface By {
+  readonly input: ScanInput;
+  readonly policy: ScanPolicy | undefined;
+}
+
+function judgeHead(
+  asked: Authorized,
+  head: StepResult<Scanned>,
+  { input, policy }: By,
+): StepResult<Scanned> | Promise<StepResult<Scanned>> {
   if (!("reason" in head)) return scanBody(head, input, policy);
   if (asked.route.outboundOnMatch !== "supervise") return head;
   const subject = { ask: input.ask, policy: input.policy, body: undefined };
@@ -82,7 +98,7 @@ const passed = (asked: Authorized): Scanned => ({
 async function judge(
   head: Scanned,
   body: OutgoingBody | Deny,
-  by: { readonly input: ScanInput; readonly policy: ScanPolicy | undefined },
+  by: By,
 ): Promise<StepResult<Scanned>> {
   if ("reason" in body) return body;
   if (body.kind !== "whole" || by.policy === undefined) return judgeCredential({ ...head, body });
@@ -123,35 +139,40 @@ export function scanHost(host: string, rule: string, policy: ScanPolicy): Deny |
   return undefined;
 }
 
-function scanBlock(block: HeaderBlock, policy: ScanPolicy): Finding | Unjudged | undefined {
+function* scanBlock(block: HeaderBlock, policy: ScanPolicy): Steps<Finding | Unjudged | undefined> {
   const { blocks } = cleanOf(policy);
   if (blocks.has(block)) return undefined;
-  const [finding] = scan(headerView(block.list), policy);
+  const [finding] = yield* scanSteps(headerView(block.list), policy);
   if (finding === undefined) blocks.add(block);
   return finding;
 }
 
 /** Searches everything but the body; masks where the route says so. */
-function scanHead(asked: Authorized, policy: ScanPolicy): StepResult<Scanned> {
-  const { route, path, query, headers, block } = asked;
+function* scanHead(asked: Authorized, policy: ScanPolicy): Steps<StepResult<Scanned>> {
+  const { route, path, query, block } = asked;
   const inHost = scanHost(asked.authority.host, route.rule, policy);
   if (inHost !== undefined) return inHost;
-  const clean = passed(asked);
-  const finding =
-    scan(textView("url", formatTarget(path, query)), policy)[0] ?? scanBlock(block, policy);
-  if (finding === undefined) return clean;
+  const target = textView("url", formatTarget(path, query));
+  const finding = (yield* scanSteps(target, policy))[0] ?? (yield* scanBlock(block, policy));
+  if (finding === undefined) return passed(asked);
   if (route.outboundOnMatch !== "redact") return found(finding, route.rule);
-  const masked = {
-    path: maskText("url", path, policy),
-    cleanQuery: maskText("url", asked.cleanQuery, policy),
-    headers: headers.map(([name, value]) => [name, maskText("header", value, policy)] as const),
-  };
+  return yield* maskHead(asked, policy);
+}
+
+function* maskHead(asked: Authorized, policy: ScanPolicy): Steps<StepResult<Scanned>> {
+  const headers: [string, string][] = [];
+  for (const [name, value] of asked.headers) {
+    headers.push([name, yield* maskText("header", value, policy)]);
+  }
+  const path = yield* maskText("url", asked.path, policy);
+  const cleanQuery = yield* maskText("url", asked.cleanQuery, policy);
   // Spread over two fields a value may survive field by field, so the whole is searched once more.
   const rest =
-    scan(textView("url", formatTarget(masked.path, masked.cleanQuery)), policy)[0] ??
-    scan(headerView(masked.headers), policy)[0];
-  if (rest !== undefined) return found(rest, route.rule);
-  return { ...clean, ...masked, block: HeaderBlock.of(masked.headers), isRedacted: true };
+    (yield* scanSteps(textView("url", formatTarget(path, cleanQuery)), policy))[0] ??
+    (yield* scanSteps(headerView(headers), policy))[0];
+  if (rest !== undefined) return found(rest, asked.route.rule);
+  const block = HeaderBlock.of(headers);
+  return { ...passed(asked), path, cleanQuery, headers, block, isRedacted: true };
 }
 
 function headerView(headers: HeaderList): ReturnType<typeof textView> {
@@ -159,8 +180,9 @@ function headerView(headers: HeaderList): ReturnType<typeof textView> {
   return { surface: "header", bytes: Buffer.from(text, "latin1") };
 }
 
-function maskText(surface: Surface, text: string, policy: ScanPolicy): string {
-  const result = redact({ surface, bytes: Buffer.from(text, "latin1") }, policy, sameLength);
+function* maskText(surface: Surface, text: string, policy: ScanPolicy): Steps<string> {
+  const view = { surface, bytes: Buffer.from(text, "latin1") };
+  const result = yield* redactSteps(view, policy, sameLength);
   return result.ok ? result.bytes.toString("latin1") : text;
 }
 
@@ -175,11 +197,13 @@ async function judgeBody(
   const decoded = codings.length === 0 ? undefined : await decodeBody(bytes, codings);
   if (codings.length > 0 && decoded === undefined) return undecodable(rule);
   // Bytes behind the end of a compressed stream are ignored by decoders, so the raw form counts too.
-  const hidden = decoded && scan({ surface: "body", bytes: decoded }, policy)[0];
+  const inDecoded =
+    decoded && (await settle(scanSteps({ surface: "body", bytes: decoded }, policy)));
+  const hidden = inDecoded?.[0];
   if (hidden !== undefined) return found(hidden, rule);
   // What stands in an encoded body cannot be masked in it.
   const onMatch = codings.length > 0 ? "block" : outboundOnMatch;
-  const judged = judgeBytes(bytes, { rule, outboundOnMatch: onMatch }, policy);
+  const judged = await settle(judgeBytes(bytes, { rule, outboundOnMatch: onMatch }, policy));
   if ("reason" in judged) return judged;
   return (await judgeDerived(asked, decoded ?? judged, policy)) ?? judged;
 }
@@ -196,7 +220,7 @@ async function judgeDerived(
     return refuse("undecodable-body", route.rule, `${why}; send it in several requests`);
   }
   for (const view of views) {
-    const [finding] = scan({ surface: "body", ...view }, policy);
+    const [finding] = await settle(scanSteps({ surface: "body", ...view }, policy));
     if (finding !== undefined) return found(finding, route.rule);
   }
   return undefined;

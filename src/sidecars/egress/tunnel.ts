@@ -20,6 +20,7 @@ import type { Services } from "./context.ts";
 import type { Recorder } from "./record.ts";
 import { refuseSocket } from "./refusal.ts";
 import { scanHost } from "./scan.ts";
+import type { Slots } from "./slots.ts";
 import type { EgressState } from "./state.ts";
 import { loadTls } from "./trust.ts";
 
@@ -37,6 +38,8 @@ export interface TunnelRequest {
   /** Bytes that came right behind the request. */
   readonly head: Buffer;
   readonly state: EgressState;
+  /** Places for sessions of HTTP/2; where none is left it is not offered. */
+  readonly sessions: Slots;
   /** Takes the decrypted side over; requests on it belong to `authority`. */
   readonly onSecure: (secure: TLSSocket, authority: Authority) => void;
 }
@@ -163,16 +166,19 @@ function judgeHello(hello: ClientHello, authority: Authority): Deny | undefined 
 }
 
 function startTls(
-  { socket, onSecure }: TunnelRequest,
+  { socket, sessions, onSecure }: TunnelRequest,
   { host, port, kind }: Authority,
   { bytes, context }: { readonly bytes: Buffer; readonly context: SecureContext },
 ): TLSSocket {
   socket.unshift(bytes);
+  // Whose connection is gone already tells nobody of its end.
+  const leave = socket.destroyed ? undefined : sessions.take();
+  if (leave !== undefined) socket.once("close", leave);
   const { TLSSocket } = loadTls();
   const secure = new TLSSocket(socket, {
     isServer: true,
     secureContext: context,
-    ALPNProtocols: ["h2", "http/1.1"],
+    ALPNProtocols: leave === undefined ? ["http/1.1"] : ["h2", "http/1.1"],
   });
   secure.on("error", () => secure.destroy());
   // Without a server of its own nobody else looks at faults behind the handshake.
@@ -180,6 +186,7 @@ function startTls(
   secure.once("secure", () => {
     // Nor does anybody else note that the handshake is over, which HTTP/2 waits for.
     Object.assign(secure, { secureConnecting: false });
+    if (secure.alpnProtocol !== "h2") leave?.();
     onSecure(secure, { host, port, kind });
   });
   return secure;

@@ -7,9 +7,10 @@ import type { TLSSocket } from "node:tls";
 import { Malformed } from "../http1/fields.ts";
 import { BODY_IDLE_MS, KEEP_ALIVE_MS, LINGER_MS } from "../http1/guest-connection.ts";
 import type { Incoming, Outgoing } from "../message.ts";
+import type { Slots } from "../slots.ts";
 import type { Limited, Sweeper } from "../sweeper.ts";
 import { GuestStream, readRequest } from "./guest-stream.ts";
-import { http2, SESSION_LIMITS, SETTINGS } from "./node-http2.ts";
+import { breakOff, GUEST_SESSION, http2 } from "./node-http2.ts";
 import type { BodyWatch } from "./stream-body.ts";
 
 /** What happens with streams. */
@@ -22,6 +23,8 @@ export interface GuestSessionOptions {
   readonly socket: TLSSocket;
   readonly handler: StreamHandler;
   readonly sweeper: Sweeper;
+  /** Places for the streams of all sessions. */
+  readonly streams: Slots;
 }
 
 /** One session. */
@@ -34,15 +37,14 @@ export class GuestSession implements Limited {
   constructor(options: GuestSessionOptions) {
     const { socket, sweeper } = options;
     this.#options = options;
-    const session = http2().performServerHandshake(socket, {
-      ...SESSION_LIMITS,
-      settings: SETTINGS,
-    });
+    const session = http2().performServerHandshake(socket, GUEST_SESSION);
     this.#session = session;
     sweeper.add(this);
     this.deadline = sweeper.after(KEEP_ALIVE_MS);
     session.on("stream", (stream, _headers, flags, raw) => this.#onStream(stream, flags, raw));
     session.on("error", () => session.destroy());
+    // The guest's connections may stay half open, and a session has nobody to talk to then.
+    socket.once("end", () => session.destroy());
     session.on("close", () => {
       sweeper.delete(this);
       socket.destroy();
@@ -64,13 +66,21 @@ export class GuestSession implements Limited {
   }
 
   #onStream(stream: ServerHttp2Stream, flags: number, raw: readonly string[]): void {
-    const { handler, sweeper } = this.#options;
+    const { handler, sweeper, streams } = this.#options;
+    const leave = streams.take();
+    if (leave === undefined) {
+      // Not looked at: a client may send it once more (RFC 9113, 8.7).
+      stream.on("error", () => stream.destroy());
+      breakOff(stream, http2().constants.NGHTTP2_REFUSED_STREAM);
+      return;
+    }
     this.#open += 1;
     this.deadline = 0;
     const outgoing = new GuestStream(stream);
     const limit = new StreamLimit(stream, sweeper);
     stream.once("close", () => {
       this.#open -= 1;
+      leave();
       sweeper.delete(limit);
       if (this.#open === 0) this.deadline = sweeper.after(KEEP_ALIVE_MS);
     });
@@ -109,7 +119,7 @@ class StreamLimit implements Limited, BodyWatch {
     const { NGHTTP2_NO_ERROR, NGHTTP2_CANCEL } = http2().constants;
     if (this.#isCancelled) this.#stream.close(NGHTTP2_NO_ERROR);
     else if (!this.#stream.isPaused() && !this.#stream.readableEnded) {
-      this.#stream.close(NGHTTP2_CANCEL);
+      breakOff(this.#stream, NGHTTP2_CANCEL);
     }
   }
 }

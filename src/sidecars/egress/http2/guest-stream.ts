@@ -14,7 +14,7 @@ import {
   STREAM_BODY,
 } from "../message.ts";
 import { lengthOf, readFields, renderFields } from "./fields.ts";
-import { http2 } from "./node-http2.ts";
+import { breakOff, http2 } from "./node-http2.ts";
 import { type BodyWatch, streamBody } from "./stream-body.ts";
 
 /** Reads the request that opened a stream. */
@@ -119,7 +119,7 @@ export class GuestStream implements Outgoing {
   reset(): void {
     if (this.isOver) return;
     this.isOver = true;
-    this.#stream.close(http2().constants.NGHTTP2_INTERNAL_ERROR);
+    breakOff(this.#stream, http2().constants.NGHTTP2_INTERNAL_ERROR);
     this.onOver?.();
   }
 

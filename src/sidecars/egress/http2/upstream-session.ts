@@ -5,7 +5,7 @@ import { IDLE_KEPT_MS } from "../http1/upstream-connection.ts";
 import type { AnswerReceiver, ForwardBody, ForwardHead, UpstreamLink } from "../message.ts";
 import type { Limited, Sweeper } from "../sweeper.ts";
 import { renderFields } from "./fields.ts";
-import { http2, MAX_STREAMS, SESSION_LIMITS, SETTINGS } from "./node-http2.ts";
+import { http2, MAX_STREAMS, UPSTREAM_SESSION } from "./node-http2.ts";
 import { UpstreamStream } from "./upstream-stream.ts";
 
 /** One session. */
@@ -25,11 +25,8 @@ export class UpstreamSession implements UpstreamLink, Limited {
   ) {
     const { sweeper, onClosed } = watch;
     this.#sweeper = sweeper;
-    const { maxSessionRejectedStreams: _, ...limits } = SESSION_LIMITS;
-    const { maxConcurrentStreams: __, ...settings } = SETTINGS;
     this.#session = http2().connect(`https://${host}`, {
-      ...limits,
-      settings,
+      ...UPSTREAM_SESSION,
       createConnection: () => socket,
     });
     sweeper.add(this);

@@ -11,7 +11,7 @@ import {
   STREAM_BODY,
 } from "../message.ts";
 import { lengthOf, readFields } from "./fields.ts";
-import { http2 } from "./node-http2.ts";
+import { breakOff, http2 } from "./node-http2.ts";
 import { streamBody } from "./stream-body.ts";
 
 /** Interim answers to one request. */
@@ -64,10 +64,9 @@ export class UpstreamStream implements ForwardBody {
 
   reset(): void {
     this.#isOver = true;
-    if (this.#stream.destroyed) return;
     // An exchange whose both messages are whole has nothing to reset.
     const isWhole = this.#stream.readableEnded && this.#stream.writableFinished;
-    if (!isWhole) this.#stream.close(http2().constants.NGHTTP2_CANCEL);
+    if (!isWhole) breakOff(this.#stream, http2().constants.NGHTTP2_CANCEL);
   }
 
   #interim(raw: readonly string[]): void {
@@ -124,7 +123,7 @@ export class UpstreamStream implements ForwardBody {
   #fail(error: Error): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#stream.close(http2().constants.NGHTTP2_CANCEL);
+    breakOff(this.#stream, http2().constants.NGHTTP2_CANCEL);
     if (!this.#isAnswered) this.#receiver.fail(error, false);
   }
 }

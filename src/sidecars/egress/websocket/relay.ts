@@ -16,7 +16,8 @@ import {
   isClosePayload,
   OPCODES,
 } from "./frames.ts";
-import type { MessageJudge } from "./message-judge.ts";
+import type { MessageJudge, Release } from "./message-judge.ts";
+import { Outbound } from "./outbound.ts";
 
 /** Longest silence of both sides. */
 export const WEBSOCKET_IDLE_MS: number = 15 * 60 * 1000;
@@ -32,6 +33,8 @@ export interface RelayOptions {
   readonly secrets: KnownSecrets | undefined;
   /** The connection ended because of what the guest sent. */
   readonly onRefused: (verdict: Deny) => void;
+  /** It ended because of a fault of ours. */
+  readonly onFault: (error: unknown) => void;
 }
 
 /** Relays until one side ends. */
@@ -44,10 +47,15 @@ class WebSocketRelay {
   readonly #guest: Socket;
   readonly #upstream: Socket;
   readonly #masker: StreamMasker | undefined;
+  readonly #judged: Outbound | undefined;
   #isOver = false;
+  /** A message to the upstream has begun. */
+  #isBegun = false;
 
   constructor(options: RelayOptions) {
+    const { judge } = options;
     this.#options = options;
+    this.#judged = judge && new Outbound(judge, this.#ends());
     this.#guest = options.guest.socket;
     this.#upstream = options.upstream.socket;
     this.#masker = options.secrets && createStreamMasker(options.secrets);
@@ -61,6 +69,13 @@ class WebSocketRelay {
     const readBack = (bytes: Buffer): void => this.#read(back, bytes);
     this.#connect(this.#guest, this.#upstream, readOut);
     this.#connect(this.#upstream, this.#guest, readBack);
+    // What was sent before the end still is to arrive.
+    const finish = (): void => {
+      if (this.#judged === undefined) this.#end();
+      else this.#judged.finish(() => this.#end());
+    };
+    this.#guest.on("end", finish).on("close", finish);
+    this.#upstream.on("end", () => this.#end()).on("close", () => this.#end());
     if (guest.rest !== undefined) readOut(guest.rest);
     if (upstream.rest !== undefined) readBack(upstream.rest);
   }
@@ -69,13 +84,17 @@ class WebSocketRelay {
     from.setTimeout(WEBSOCKET_IDLE_MS, () => this.#end());
     from.on("data", (bytes: Buffer) => {
       read(bytes);
-      if (to.writableNeedDrain) from.pause();
+      if (!this.#mayRead(from, to)) from.pause();
     });
-    from.on("drain", () => to.resume());
-    from.on("end", () => this.#end());
+    from.on("drain", () => {
+      if (this.#mayRead(to, from)) to.resume();
+    });
     from.on("error", () => this.#end());
-    from.on("close", () => this.#end());
     from.resume();
+  }
+
+  #mayRead(from: Socket, to: Socket): boolean {
+    return !to.writableNeedDrain && !(from === this.#guest && this.#judged?.isFull === true);
   }
 
   #read(reader: FrameReader, bytes: Buffer): void {
@@ -84,37 +103,56 @@ class WebSocketRelay {
     if (fault !== undefined) this.#closeBoth(CLOSE_CODES.protocolError, `egress: ${fault}`);
   }
 
-  /** From the guest: judged, and masked anew. */
+  /** From the guest: counted, judged, and masked anew. */
   #outbound(): FrameSink {
-    const { judge, spend } = this.#options;
-    let isBegun = false;
-    const send = (opcode: number, bytes: Buffer, isLast: boolean): void => {
-      const isEmptyPart = bytes.length === 0 && !isLast;
-      if (isEmptyPart || this.#isOver) return;
-      const kind = isBegun ? OPCODES.continuation : opcode;
-      isBegun = !isLast;
-      this.#upstream.write(encodeFrame({ opcode: kind, isFinal: isLast }, bytes, freshMask()));
+    const { spend } = this.#options;
+    const sink = this.#judged ?? this.#unjudged();
+    const isPaid = (bytes: Buffer): boolean => {
+      const refused = this.#isOver ? undefined : spend(bytes.length);
+      if (refused !== undefined) this.#refuse(refused);
+      return !this.#isOver;
     };
     return {
       data: (opcode, bytes, isLast) => {
-        if (this.#isOver) return;
-        const released =
-          spend(bytes.length) ?? (judge ? judge.push(bytes, isLast) : { bytes, isLast });
-        if (released === undefined) return;
-        if ("reason" in released) this.#refuse(released);
-        else send(opcode, released.bytes, released.isLast);
+        if (isPaid(bytes)) sink.data(opcode, bytes, isLast);
       },
       control: (opcode, payload) => {
-        if (this.#isOver) return;
-        const refused = spend(payload.length) ?? judge?.control(payload);
-        if (refused !== undefined) this.#refuse(refused);
-        else if (opcode === OPCODES.close && !isClosePayload(payload)) {
-          this.#closeBoth(CLOSE_CODES.protocolError, "egress: a close has no valid code");
-        } else {
-          this.#upstream.write(encodeFrame({ opcode, isFinal: true }, payload, freshMask()));
-        }
+        if (isPaid(payload)) sink.control(opcode, payload);
       },
     };
+  }
+
+  #unjudged(): FrameSink {
+    return {
+      data: (opcode, bytes, isLast) => this.#send({ opcode, bytes, isLast, isControl: false }),
+      control: (opcode, bytes) => this.#send({ opcode, bytes, isLast: true, isControl: true }),
+    };
+  }
+
+  #ends(): ConstructorParameters<typeof Outbound>[1] {
+    return {
+      send: (release) => this.#send(release),
+      refuse: (verdict) => this.#refuse(verdict),
+      fail: (error) => {
+        this.#options.onFault(error);
+        this.#end();
+      },
+      resume: () => {
+        if (this.#mayRead(this.#guest, this.#upstream)) this.#guest.resume();
+      },
+    };
+  }
+
+  #send({ opcode, bytes, isLast, isControl }: Release): void {
+    const isEmptyPart = bytes.length === 0 && !isLast;
+    if (isEmptyPart || this.#isOver) return;
+    if (opcode === OPCODES.close && !isClosePayload(bytes)) {
+      this.#closeBoth(CLOSE_CODES.protocolError, "egress: a close has no valid code");
+      return;
+    }
+    const kind = !isControl && this.#isBegun ? OPCODES.continuation : opcode;
+    if (!isControl) this.#isBegun = !isLast;
+    this.#upstream.write(encodeFrame({ opcode: kind, isFinal: isLast }, bytes, freshMask()));
   }
 
   /** From the upstream: as it comes, echoes masked. */
@@ -165,7 +203,7 @@ class WebSocketRelay {
   #end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#options.judge?.close();
+    this.#judged?.stop();
     for (const socket of [this.#guest, this.#upstream]) {
       socket.resume();
       socket.destroySoon();

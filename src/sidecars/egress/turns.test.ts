@@ -1,0 +1,67 @@
+// Long work and everything else: it takes turns, and what is short waits for nothing.
+import { describe, expect, it } from "vitest";
+import type { Steps } from "../../policy/dlp/steps.ts";
+import { settle } from "./turns.ts";
+
+function* work(steps: number, onStep: () => void = () => undefined): Steps<number> {
+  for (let step = 0; step < steps; step += 1) {
+    onStep();
+    yield;
+  }
+  return steps;
+}
+
+describe("long work", () => {
+  it("is done at once where it is short", () => {
+    expect(settle(work(2))).toBe(2);
+  });
+
+  it("lets the loop turn in between", async () => {
+    let turns = 0;
+    let isOver = false;
+    const count = (): void => {
+      turns += 1;
+      if (!isOver) setImmediate(count);
+    };
+    setImmediate(count);
+    expect(await settle(work(1000))).toBe(1000);
+    isOver = true;
+    expect(turns).toBeGreaterThan(300);
+  });
+
+  it("does as much in a turn as one, however many there are", async () => {
+    let inTurn = 0;
+    let most = 0;
+    let isOver = false;
+    const reset = (): void => {
+      inTurn = 0;
+      if (!isOver) setImmediate(reset);
+    };
+    const results = Array.from({ length: 20 }, () =>
+      settle(
+        work(100, () => {
+          inTurn += 1;
+          most = Math.max(most, inTurn);
+        }),
+      ),
+    );
+    inTurn = 0;
+    most = 0;
+    reset();
+    expect(await Promise.all(results)).toEqual(Array(20).fill(100));
+    isOver = true;
+    expect(most).toBeLessThan(6);
+  });
+
+  it("does not keep the next from being done when it fails", async () => {
+    const broken = settle(
+      (function* fails(): Steps<number> {
+        yield* work(20);
+        throw new Error("broken");
+      })(),
+    );
+    const fine = settle(work(40));
+    await expect(broken).rejects.toThrow("broken");
+    expect(await fine).toBe(40);
+  });
+});
