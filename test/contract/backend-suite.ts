@@ -1,5 +1,6 @@
-// The one contract of every backend, fake and real, seen through a whole bottle. The bundle is the fake one, so that the
-// suite judges the backend; whole bottles with the real bundle are judged in test/integration and test/e2e.
+// The one contract of every backend, fake and real, seen through a whole bottle. The bundle is the fake one where sockets of the
+// host lead to guests, so that the suite judges the backend; whole bottles with the real bundle are judged in test/integration
+// and test/e2e.
 import {
   chmodSync,
   existsSync,
@@ -10,7 +11,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import type { BundleHost } from "../../src/bundle/contract.ts";
 import {
   type Backend,
   type Bottle,
@@ -25,10 +27,46 @@ import {
 import { isAlive } from "../../src/process/identity.ts";
 import { readRecord } from "../../src/protocol/record.ts";
 import { createFakeBundleHost } from "../../src/testing/index.ts";
-import { makeWorld, openIn, planIn, type World } from "../support/bottle-world.ts";
+import { makeWorld as makeAnyWorld, openIn, planIn, type World } from "../support/bottle-world.ts";
 import { alter } from "./altered-backend.ts";
 
 const HOME = parseGuestPath("/home/node");
+const DO_NOTHING =
+  "agent_provider: { template: command, settings: { argv: [/bin/sh, -c, exit 0] } }";
+
+/** A host of bundles that can be told to die for good. */
+export interface SuiteBundleHost extends BundleHost {
+  readonly launched: readonly { crash(): void }[];
+}
+
+/** How guests are attached to their bundles, and what a guest sees of it. Everything else is the same for all. */
+export interface SuiteAttachment {
+  /** Line of each bottle's file; empty where the backend has no choice. */
+  readonly setting: string;
+  /** `failure` makes every launch fail with it. */
+  readonly createBundleHost: (options?: { readonly failure?: Error }) => SuiteBundleHost;
+  /** Where the guest finds its doors. */
+  readonly door: (bottle: Bottle) => { readonly name: string; readonly host?: string };
+  /** Interfaces of the guest beside its loopback. */
+  readonly interfaces: number;
+  /** What a connection to nowhere comes to. */
+  readonly nowhere: readonly string[];
+  /** What is on an engine of the bottles of this file, as text. */
+  readonly leftOnEngine: () => string;
+}
+
+/** Doors are sockets, which guest-init's relays lead to. */
+export const BY_SOCKETS: SuiteAttachment = {
+  setting: "",
+  createBundleHost: createFakeBundleHost,
+  door: () => ({ name: "egress" }),
+  interfaces: 0,
+  nowhere: ["refused", "unreachable"],
+  leftOnEngine: () => "",
+};
+
+/** Time for an engine to remove what ended, in its own time. */
+const ENGINE_MS = 15_000;
 
 /** What is left of a bottle on the host: nothing but the audit log, and the state when it was kept. */
 function leftovers(world: World): string[] {
@@ -42,9 +80,21 @@ function sh(bottle: Bottle, script: string): ReturnType<Bottle["exec"]> {
 }
 
 /** Runs the contract over one backend. */
-export function describeBackend(name: string, open: () => Promise<Backend>, options: object): void {
+export function describeBackend(
+  name: string,
+  open: () => Promise<Backend>,
+  options: object,
+  attachment: SuiteAttachment = BY_SOCKETS,
+): void {
   describe(`backend ${name}`, options, () => {
-    const launchers = async () => ({ backend: await open(), bundleHost: createFakeBundleHost() });
+    const { createBundleHost, leftOnEngine } = attachment;
+    const launchers = async () => ({ backend: await open(), bundleHost: createBundleHost() });
+    const makeWorld = (bottle: string = DO_NOTHING): World =>
+      makeAnyWorld(`${bottle}\n${attachment.setting}`);
+    const expectNothingLeft = async (world: World, when?: string): Promise<void> => {
+      expect(leftovers(world), when).toEqual([]);
+      await vi.waitFor(() => expect(leftOnEngine(), when).toBe(""), { timeout: ENGINE_MS });
+    };
 
     describe("programs", () => {
       it("run with their own output and status", async () => {
@@ -92,7 +142,8 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         const env = result.stdout.toString();
         expect(env).not.toContain("leaked");
         expect(env).toContain("EXTRA=given");
-        expect(env).toContain("HTTPS_PROXY=http://egress:9099");
+        const { name: host } = attachment.door(bottle);
+        expect(env).toContain(`HTTPS_PROXY=http://${host}:9099`);
         expect(env).toContain(`BOT_BOTTLE_SLUG=${bottle.id}`);
       });
 
@@ -146,17 +197,17 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
     describe("the world outside", () => {
       it("is its doors and nothing else", async () => {
         await using bottle = await openIn(makeWorld(), await launchers());
-        expect(await bottle.guest.probe({ type: "door", port: 9099, timeoutMs: 2000 })).toBe(
-          "connected",
-        );
-        expect(await bottle.guest.probe({ type: "door", port: 9100, timeoutMs: 2000 })).toBe(
-          "refused",
-        );
-        expect(await bottle.guest.probe({ type: "interfaces" })).toBe("lo");
+        const { name: _, ...place } = attachment.door(bottle);
+        const door = { type: "door", ...place, timeoutMs: 2000 } as const;
+        expect(await bottle.guest.probe({ ...door, port: 9099 })).toBe("connected");
+        expect(await bottle.guest.probe({ ...door, port: 9100 })).toBe("refused");
+        const interfaces = (await bottle.guest.probe({ type: "interfaces" })).split(",");
+        expect(interfaces).toContain("lo");
+        expect(interfaces).toHaveLength(1 + attachment.interfaces);
         expect(await bottle.guest.inspectIsolation()).toEqual([]);
         for (const host of ["192.0.2.1", "127.0.0.53", "2001:db8::1", "169.254.169.254"]) {
           const answer = await bottle.guest.probe({ type: "tcp", host, port: 53, timeoutMs: 2000 });
-          expect(["refused", "unreachable"], host).toContain(answer);
+          expect(attachment.nowhere, host).toContain(answer);
         }
       });
 
@@ -170,7 +221,7 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         await expect(openIn(world, { backend: open, bundleHost })).rejects.toMatchObject({
           code: "launch.not-isolated",
         });
-        expect(leftovers(world)).toEqual([]);
+        await expectNothingLeft(world);
       });
 
       it("ends the launch when a namespace is shared, or a door is dead", async () => {
@@ -189,7 +240,7 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         await expect(openIn(world, { backend: dead, bundleHost })).rejects.toMatchObject({
           code: "launch.door",
         });
-        expect(leftovers(world)).toEqual([]);
+        await expectNothingLeft(world);
       });
     });
 
@@ -228,7 +279,7 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         const report = await bottle.close();
         expect(report).toMatchObject({ failures: [], kept: undefined, fault: undefined });
         expect(processes.filter((ref) => isAlive(ref))).toEqual([]);
-        expect(leftovers(world)).toEqual([]);
+        await expectNothingLeft(world);
         expect(existsSync(bottle.plan.paths.audit)).toBe(true);
       });
 
@@ -246,7 +297,7 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         await expect(session.exited)
           .resolves.toBeDefined()
           .catch(() => undefined);
-        expect(leftovers(world)).toEqual([]);
+        await expectNothingLeft(world);
       });
 
       it("closes once, whoever asks", async () => {
@@ -263,7 +314,7 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         bundleHost.launched[0]?.crash();
         const report = await bottle.closed;
         expect(report.fault).toBeInstanceOf(SidecarError);
-        expect(leftovers(world)).toEqual([]);
+        await expectNothingLeft(world);
       });
 
       it("leaves nothing when the bundle never comes up, and tells the first error", async () => {
@@ -271,9 +322,9 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         const failure = new SidecarError("sidecar.start", "no");
         const { backend } = await launchers();
         await expect(
-          openIn(world, { backend, bundleHost: createFakeBundleHost({ failure }) }),
+          openIn(world, { backend, bundleHost: createBundleHost({ failure }) }),
         ).rejects.toBe(failure);
-        expect(leftovers(world)).toEqual([]);
+        await expectNothingLeft(world);
       });
 
       it("can be cancelled at each step and leaves nothing", async () => {
@@ -288,7 +339,7 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
           await expect(
             openIn(world, { backend, bundleHost }, {}, { onStep, signal: cancel.signal }),
           ).rejects.toBe(reason);
-          expect(leftovers(world), at).toEqual([]);
+          await expectNothingLeft(world, at);
         }
       });
 
