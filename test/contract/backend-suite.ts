@@ -11,8 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it, vi } from "vitest";
-import type { BundleHost } from "../../src/bundle/contract.ts";
+import { describe, expect, it } from "vitest";
 import {
   type Backend,
   type Bottle,
@@ -26,55 +25,17 @@ import {
 } from "../../src/index.ts";
 import { isAlive } from "../../src/process/identity.ts";
 import { readRecord } from "../../src/protocol/record.ts";
-import { createFakeBundleHost } from "../../src/testing/index.ts";
-import { makeWorld as makeAnyWorld, openIn, planIn, type World } from "../support/bottle-world.ts";
+import {
+  DEFAULT_BOTTLE,
+  makeWorld as makeAnyWorld,
+  openIn,
+  planIn,
+  type World,
+} from "../support/bottle-world.ts";
 import { alter } from "./altered-backend.ts";
+import { BY_SOCKETS, expectGone, type SuiteAttachment } from "./attachments.ts";
 
 const HOME = parseGuestPath("/home/node");
-const DO_NOTHING =
-  "agent_provider: { template: command, settings: { argv: [/bin/sh, -c, exit 0] } }";
-
-/** A host of bundles that can be told to die for good. */
-export interface SuiteBundleHost extends BundleHost {
-  readonly launched: readonly { crash(): void }[];
-}
-
-/** How guests are attached to their bundles, and what a guest sees of it. Everything else is the same for all. */
-export interface SuiteAttachment {
-  /** Line of each bottle's file; empty where the backend has no choice. */
-  readonly setting: string;
-  /** `failure` makes every launch fail with it. */
-  readonly createBundleHost: (options?: { readonly failure?: Error }) => SuiteBundleHost;
-  /** Where the guest finds its doors. */
-  readonly door: (bottle: Bottle) => { readonly name: string; readonly host?: string };
-  /** Interfaces of the guest beside its loopback. */
-  readonly interfaces: number;
-  /** What a connection to nowhere comes to. */
-  readonly nowhere: readonly string[];
-  /** What is on an engine of the bottles of this file, as text. */
-  readonly leftOnEngine: () => string;
-}
-
-/** Doors are sockets, which guest-init's relays lead to. */
-export const BY_SOCKETS: SuiteAttachment = {
-  setting: "",
-  createBundleHost: createFakeBundleHost,
-  door: () => ({ name: "egress" }),
-  interfaces: 0,
-  nowhere: ["refused", "unreachable"],
-  leftOnEngine: () => "",
-};
-
-/** Time for an engine to remove what ended, in its own time. */
-const ENGINE_MS = 15_000;
-
-/** What is left of a bottle on the host: nothing but the audit log, and the state when it was kept. */
-function leftovers(world: World): string[] {
-  const below = (directory: string): string[] =>
-    existsSync(directory) ? readdirSync(directory) : [];
-  return [...below(world.home.run), ...below(world.home.state), ...below(world.home.queue)];
-}
-
 function sh(bottle: Bottle, script: string): ReturnType<Bottle["exec"]> {
   return bottle.exec(["/bin/sh", "-c", script]);
 }
@@ -87,14 +48,12 @@ export function describeBackend(
   attachment: SuiteAttachment = BY_SOCKETS,
 ): void {
   describe(`backend ${name}`, options, () => {
-    const { createBundleHost, leftOnEngine } = attachment;
+    const { createBundleHost } = attachment;
     const launchers = async () => ({ backend: await open(), bundleHost: createBundleHost() });
-    const makeWorld = (bottle: string = DO_NOTHING): World =>
+    const makeWorld = (bottle: string = DEFAULT_BOTTLE): World =>
       makeAnyWorld(`${bottle}\n${attachment.setting}`);
-    const expectNothingLeft = async (world: World, when?: string): Promise<void> => {
-      expect(leftovers(world), when).toEqual([]);
-      await vi.waitFor(() => expect(leftOnEngine(), when).toBe(""), { timeout: ENGINE_MS });
-    };
+    const expectNothingLeft = (world: World, when?: string): Promise<void> =>
+      expectGone(attachment, world, when);
 
     describe("programs", () => {
       it("run with their own output and status", async () => {

@@ -2,7 +2,8 @@
 
 import { createContainerBundles } from "../support/container-bundle.ts";
 import { requires } from "../support/requires.ts";
-import { describeBackend, type SuiteAttachment } from "./backend-suite.ts";
+import type { SuiteAttachment } from "./attachments.ts";
+import { describeBackend } from "./backend-suite.ts";
 import { cacheDir, leftOnEngine, openDocker } from "./docker-subject.ts";
 
 const byNetwork: SuiteAttachment = {

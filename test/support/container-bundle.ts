@@ -6,7 +6,7 @@ import type { BundleContext, BundleHandle, BundlePlan } from "../../src/bundle/c
 import { createContainerBundleHost } from "../../src/bundle/launch-container.ts";
 import { bundleNames } from "../../src/bundle/render-container.ts";
 import type { HostPath } from "../../src/index.ts";
-import type { SuiteBundleHost } from "../contract/backend-suite.ts";
+import type { SuiteBundleHost } from "../contract/attachments.ts";
 import { testBase } from "./docker.ts";
 
 const run = promisify(execFile);
