@@ -239,7 +239,7 @@ export interface GuestResources {
 
 /** Something of a home's bottles on an engine, found by its labels. */
 export interface EngineObject {
-  readonly kind: "container" | "network";
+  readonly kind: "container" | "network" | "image";
   readonly id: string;
   readonly name: string;
   /** Its bottle's slug; empty for what only asked something and belongs to none. */

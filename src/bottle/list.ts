@@ -1,8 +1,7 @@
 /** The bottles that exist, from their records: running ones and kept ones. */
 import type { HomePaths } from "../base/paths.ts";
-import { readOwner } from "../process/identity.ts";
+import { ownerState, readOwner } from "../process/identity.ts";
 import { type BottleRecord, type FoundRecord, listRecords } from "../protocol/record.ts";
-import { ownerState } from "./reap.ts";
 
 /** One bottle as `list active` shows it. */
 export interface ListedBottle {

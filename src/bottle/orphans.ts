@@ -11,10 +11,9 @@ import {
 } from "../backends/contract.ts";
 import { openBackend } from "../backends/registry.ts";
 import type { HomePaths } from "../base/paths.ts";
-import { readOwner } from "../process/identity.ts";
+import { ownerState, readOwner } from "../process/identity.ts";
 import { readHomeId } from "../process/ownership.ts";
 import { listRecords } from "../protocol/record.ts";
-import { ownerState } from "./reap.ts";
 
 /** Something on an engine that nobody holds any more. */
 export interface OrphanObject {

@@ -15,7 +15,7 @@ import { openBackend } from "../backends/registry.ts";
 import { systemCode } from "../base/errors.ts";
 import { type HostPath, parseHostPath } from "../base/ids.ts";
 import { bottlePaths, type HomePaths } from "../base/paths.ts";
-import { isAlive, killIfSame, readOwner } from "../process/identity.ts";
+import { isAlive, killIfSame, ownerState, readOwner } from "../process/identity.ts";
 import { readHomeId } from "../process/ownership.ts";
 import {
   type BottleRecord,
@@ -36,14 +36,6 @@ export interface ReapItem {
   /** `remove`: nothing in it is work; `keep`: processes and run directory go, the work stays. */
   readonly outcome: "remove" | "keep";
   readonly found: FoundRecord;
-}
-
-/** Whether the owner named by a record lives: `alive`, `dead`, or `elsewhere` (another boot, machine or pid namespace). */
-export function ownerState(owner: OwnerRef | null, self: OwnerRef): "alive" | "dead" | "elsewhere" {
-  if (owner === null) return "dead";
-  if (owner.boot_id !== self.boot_id) return "dead";
-  if (owner.pid_namespace !== self.pid_namespace) return "elsewhere";
-  return isAlive({ pid: owner.pid, startTime: owner.start_time }) ? "alive" : "dead";
 }
 
 /** Finds what dead owners left under home. Changes nothing. */

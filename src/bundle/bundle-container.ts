@@ -4,15 +4,14 @@
  */
 import { createWriteStream } from "node:fs";
 import { LaunchError, messageOf } from "../base/errors.ts";
+import { BOTTLE_LABEL, HOME_LABEL } from "../base/labels.ts";
 import { ignore } from "../base/log.ts";
 import type { ContainerBody, Engine, EngineStream } from "../engine/contract.ts";
 import { engineStatus } from "../engine/failure.ts";
 import type { ExitStatus } from "../process/exec.ts";
-import { HOME_LABEL } from "../process/ownership.ts";
 import type { BundleCarrier } from "./bundle-link.ts";
 import type { BundleContext, BundlePlan } from "./contract.ts";
 import { openLogFile } from "./log-file.ts";
-import { BOTTLE_LABEL } from "./render-container.ts";
 
 const CONFLICT = 409;
 const REMOVED_MS = 10_000;

@@ -4,12 +4,11 @@
  */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { LaunchError, messageOf, systemCode } from "../base/errors.ts";
+import { BOTTLE_LABEL, HOME_LABEL } from "../base/labels.ts";
 import type { Engine, NetworkBody } from "../engine/contract.ts";
 import { engineStatus } from "../engine/failure.ts";
 import type { NetworkInspect } from "../engine/schemas.ts";
-import { HOME_LABEL } from "../process/ownership.ts";
 import type { BundlePorts } from "./contract.ts";
-import { BOTTLE_LABEL } from "./render-container.ts";
 
 const CONFLICT = 409;
 const FORBIDDEN = 403;

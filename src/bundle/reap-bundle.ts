@@ -1,9 +1,8 @@
 /** Removes what the bundle of a dead owner left on the engine. Tolerates that any of it is gone; touches only what is labelled ours. */
+import { isOfHomesBottle } from "../base/labels.ts";
 import { openEngine } from "../engine/engine.ts";
-import { isOfHome } from "../process/ownership.ts";
 import { removeNetwork } from "./container-network.ts";
 import type { BundlePorts } from "./contract.ts";
-import { BOTTLE_LABEL } from "./render-container.ts";
 
 /** Names of engine objects by kind, as a bundle records them. */
 export type BundleObjects = Readonly<Record<string, readonly string[]>>;
@@ -16,18 +15,12 @@ export async function reapBundle(
   using engine = await openEngine(ports.env);
   for (const name of objects["container"] ?? []) {
     const found = await engine.containers.inspect(name);
-    if (isOurs(found?.Config.Labels, ports.homeId) && found !== undefined)
+    if (found !== undefined && isOfHomesBottle(found.Config.Labels, ports.homeId))
       await engine.containers.remove(found.Id);
   }
   for (const name of objects["network"] ?? []) {
     const found = await engine.networks.inspect(name);
-    if (isOurs(found?.Labels, ports.homeId)) await removeNetwork(engine, name, ports);
+    if (found !== undefined && isOfHomesBottle(found.Labels, ports.homeId))
+      await removeNetwork(engine, name, ports);
   }
-}
-
-function isOurs(
-  labels: Readonly<Record<string, string>> = {},
-  homeId: string | undefined,
-): boolean {
-  return BOTTLE_LABEL in labels && isOfHome(labels, homeId);
 }

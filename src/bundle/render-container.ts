@@ -4,6 +4,7 @@
  */
 import type { NetworkPlan } from "../backends/contract.ts";
 import type { BottleId } from "../base/ids.ts";
+import { bottleLabels } from "../base/labels.ts";
 import type {
   ContainerBody,
   Labels,
@@ -13,11 +14,6 @@ import type {
 } from "../engine/contract.ts";
 import { DOOR_PORTS } from "../protocol/door.ts";
 import type { BundlePlan, DaemonPlan } from "./contract.ts";
-
-/** Label of everything of ours on an engine; its value is the bottle's slug. */
-export const BOTTLE_LABEL = "bot-bottle.bottle";
-/** Label that says what an object is to its bottle. */
-const ROLE_LABEL = "bot-bottle.role";
 
 /** Paths as the bundle in a container sees them. */
 export const CONTAINER_PATHS = {
@@ -93,7 +89,7 @@ export function renderContainer(
     User: facts.user,
     WorkingDir: "/",
     Hostname: "bundle",
-    Labels: labelsOf(plan.id, "bundle", facts.ownership),
+    Labels: bottleLabels(plan.id, "bundle", facts.ownership),
     ...{ AttachStdin: true, AttachStdout: true, AttachStderr: true },
     ...{ OpenStdin: true, StdinOnce: true, Tty: false },
     Healthcheck: { Test: ["NONE"] },
@@ -163,10 +159,6 @@ export function doorPorts(plan: BundlePlan): readonly number[] {
   return plan.daemons.filter(({ name }) => name !== "pipelock").map(portOf);
 }
 
-function labelsOf(id: BottleId, role: string, ownership: Labels): Labels {
-  return { ...ownership, [BOTTLE_LABEL]: id, [ROLE_LABEL]: role };
-}
-
 /**
  * The network that bundle and guest share. With `internal` the engine gives it no way out, and the host no address on it:
  * without the second, everything that the host binds on 0.0.0.0 would be reachable at the gateway's address.
@@ -183,7 +175,7 @@ export function renderBottleNetwork(
     CheckDuplicate: true,
     Internal: isInternal,
     EnableIPv6: false,
-    Labels: labelsOf(plan.id, "network", ownership),
+    Labels: bottleLabels(plan.id, "network", ownership),
     Options: isInternal ? { "com.docker.network.bridge.inhibit_ipv4": "true" } : {},
     IPAM: {
       Driver: "default",
@@ -205,7 +197,7 @@ export function renderEgressNetwork(id: BottleId, ownership: Labels): NetworkBod
     CheckDuplicate: true,
     Internal: false,
     EnableIPv6: false,
-    Labels: labelsOf(id, "egress", ownership),
+    Labels: bottleLabels(id, "egress", ownership),
     Options: { "com.docker.network.bridge.enable_icc": "false" },
   };
 }

@@ -5,6 +5,7 @@
 import type { ImagePlan } from "../backends/contract.ts";
 import { LaunchError, messageOf, UsageError } from "../base/errors.ts";
 import type { HostPath } from "../base/ids.ts";
+import { IMAGE_FAMILY_LABEL, IMAGE_KEY_LABEL } from "../base/labels.ts";
 import { ignore } from "../base/log.ts";
 import type { Engine } from "../engine/contract.ts";
 import type { ImageInspect } from "../engine/schemas.ts";
@@ -19,10 +20,6 @@ import {
   resolveBundleBuild,
 } from "./resolve-build.ts";
 
-/** Label of the content key. */
-const KEY_LABEL = "bot-bottle.image-key";
-/** Label of what the image is a build of. */
-export const FAMILY_LABEL = "bot-bottle.image-family";
 /** Builds of one family that are kept: of a few checkouts or homes that take turns. */
 const KEPT_BUILDS = 4;
 /** What the first stages of our Dockerfiles are labelled as; the engine keeps them without a name. */
@@ -79,7 +76,10 @@ async function findImage(
 export async function ensureBuilt(build: BuildPlan, ports: ImagePorts): Promise<ResolvedImage> {
   const { engine, signal } = ports;
   const entries = await readContext(build, signal);
-  const labels = { [KEY_LABEL]: imageKey(build, entries), [FAMILY_LABEL]: build.family };
+  const labels = {
+    [IMAGE_KEY_LABEL]: imageKey(build, entries),
+    [IMAGE_FAMILY_LABEL]: build.family,
+  };
   const found = await findBuilt(build, labels, ports);
   const reference = build.tags[0] ?? "";
   if (found !== undefined) {
@@ -162,7 +162,7 @@ function failedBuild(build: BuildPlan, step: string, cause: LaunchError): Launch
 
 /** Removes builds of one family that nobody names any more, but for the newest few. One in use stays. */
 async function removeOlder(engine: Engine, family: string, kept: number): Promise<void> {
-  const all = await engine.images.list({ [FAMILY_LABEL]: family });
+  const all = await engine.images.list({ [IMAGE_FAMILY_LABEL]: family });
   const nameless = all
     .filter((image) => image.RepoTags.every((tag) => tag === "<none>:<none>"))
     .sort((a, b) => b.Created - a.Created);

@@ -1,6 +1,7 @@
 /**
  * Copies of images outside the engine, for backends that run no containers: an archive or a root folder, named by the image's id,
- * below the cache of the operator's home. A copy appears whole by a rename or not at all.
+ * below the cache of the operator's home. A copy appears whole by a rename or not at all, and stays while a living process has taken
+ * it.
  */
 import { randomBytes } from "node:crypto";
 import { createWriteStream } from "node:fs";
@@ -10,18 +11,20 @@ import { pipeline } from "node:stream/promises";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { BugError, HostError, LaunchError, messageOf, systemCode } from "../base/errors.ts";
 import { type HostPath, parseHostPath } from "../base/ids.ts";
+import { passingLabels, ROLE_LABEL } from "../base/labels.ts";
 import { makeDirectory } from "../base/make-directory.ts";
 import type { Engine } from "../engine/contract.ts";
 import type { Exec } from "../process/exec.ts";
 import { requireBinary } from "../process/find-binary.ts";
-import { readOwner, readStartTime } from "../process/identity.ts";
+import { ownerState, readOwner } from "../process/identity.ts";
+import { ownershipLabels, readOwnerLabel } from "../process/ownership.ts";
+import { LEASES, Leases } from "./leases.ts";
 
-/** Role of the container that an image's root is read from; it is never started. */
-const EXPORT_ROLE = { "bot-bottle.role": "export" } as const;
-/** Who made it: pid, start time, boot and pid namespace. */
-const OWNER_LABEL = "bot-bottle.owner";
 /** Copies of each kind that are kept: a copy takes up to a gigabyte. */
 const KEPT_COPIES = 4;
+const NEW_PREFIX = ".new-";
+/** A copy that is being made, or was when its maker was killed. */
+const HALF_MADE = /^\.new-(.+)-[0-9a-f]{8}$/;
 const IMAGE_ID = /^sha256:([0-9a-f]{64})$/;
 
 export interface StorePorts {
@@ -45,6 +48,7 @@ export async function saveImage(
     directory: join(cacheDir, "image-archives"),
     name: `${digestOf(id)}.tar`,
     clock: clockOf(ports),
+    signal: ports.signal,
   };
   return keepCopy(place, async (target) => {
     ports.onProgress("saving the image as an archive");
@@ -65,11 +69,12 @@ export async function exportRootfs(
     directory: join(cacheDir, "image-roots"),
     name: digestOf(id),
     clock: clockOf(ports),
+    signal: ports.signal,
   };
   return keepCopy(place, async (target) => {
     ports.onProgress("unpacking the image's root");
     makeDirectory(target, 0o755);
-    await unpackRoot(id, target, ports);
+    await unpackRoot({ id, cacheDir, target }, ports);
   });
 }
 
@@ -85,16 +90,19 @@ interface Place {
   readonly directory: string;
   readonly name: string;
   readonly clock: Clock;
+  readonly signal: AbortSignal | undefined;
 }
 
 async function keepCopy(
-  { directory, name, clock }: Place,
+  { directory, name, clock, signal }: Place,
   make: (target: string) => Promise<void>,
 ): Promise<HostPath> {
   const kept = parseHostPath(join(directory, name));
   makeDirectory(directory);
+  const leases = new Leases(directory, clock);
+  await leases.take(name, signal);
   if (await touch(kept, clock)) return kept;
-  const target = join(directory, `.new-${name}-${randomBytes(4).toString("hex")}`);
+  const target = join(directory, `${NEW_PREFIX}${name}-${randomBytes(4).toString("hex")}`);
   try {
     await make(target);
     await settle(target, kept);
@@ -105,7 +113,7 @@ async function keepCopy(
   } finally {
     await rm(target, { recursive: true, force: true });
   }
-  await removeOldest(directory);
+  await removeOldest(directory, leases);
   return kept;
 }
 
@@ -131,18 +139,36 @@ async function settle(target: string, kept: string): Promise<void> {
   }
 }
 
-/** Half-made copies of processes that were killed count as old ones. */
-async function removeOldest(directory: string): Promise<void> {
-  const found: { readonly path: string; readonly usedAt: number }[] = [];
+/** Half-made copies of processes that were killed count as old ones. What somebody has taken, or is making, stays. */
+async function removeOldest(directory: string, leases: Leases): Promise<void> {
+  const found: { readonly name: string; readonly usedAt: number }[] = [];
   for (const name of await readdir(directory)) {
-    const path = join(directory, name);
-    found.push({ path, usedAt: (await stat(path)).mtimeMs });
+    if (name !== LEASES) found.push({ name, usedAt: await usedAt(join(directory, name)) });
   }
   found.sort((a, b) => b.usedAt - a.usedAt);
-  for (const { path } of found.slice(KEPT_COPIES)) await rm(path, { recursive: true, force: true });
+  for (const { name } of found.slice(KEPT_COPIES)) {
+    const [, making = name] = HALF_MADE.exec(name) ?? [];
+    await leases.drop(making, () => rm(join(directory, name), { recursive: true, force: true }));
+  }
 }
 
-async function unpackRoot(id: string, target: string, ports: StorePorts): Promise<void> {
+/** When a copy was last used; one that is just gone is the oldest. */
+async function usedAt(path: string): Promise<number> {
+  try {
+    return (await stat(path)).mtimeMs;
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return 0;
+    throw error;
+  }
+}
+
+interface Unpacking {
+  readonly id: string;
+  readonly cacheDir: HostPath;
+  readonly target: string;
+}
+
+async function unpackRoot({ id, cacheDir, target }: Unpacking, ports: StorePorts): Promise<void> {
   const { engine, exec, signal } = ports;
   const tar = await requireBinary("tar", ports.searchPath);
   await removeLeftExports(engine);
@@ -153,7 +179,7 @@ async function unpackRoot(id: string, target: string, ports: StorePorts): Promis
       Image: id,
       // Never run, but an image need not have one of its own.
       Cmd: ["-"],
-      Labels: { ...EXPORT_ROLE, [OWNER_LABEL]: Object.values(readOwner()).join(" ") },
+      Labels: passingLabels("export", ownershipLabels(cacheDir)),
       HostConfig: { NetworkMode: "none" },
     },
     { signal },
@@ -177,13 +203,11 @@ async function unpackRoot(id: string, target: string, ports: StorePorts): Promis
 
 /** Removes what processes left that were killed in the middle of this. */
 async function removeLeftExports(engine: Engine): Promise<void> {
-  const { boot_id: boot, pid_namespace: namespace } = readOwner();
-  for (const { Id, Labels } of await engine.containers.list(EXPORT_ROLE)) {
-    const [pid, started, itsBoot, itsNamespace] = (Labels[OWNER_LABEL] ?? "").split(" ");
-    if (started === undefined || itsNamespace === undefined) continue;
-    const isOfThisBoot = itsBoot === boot && itsNamespace === namespace;
-    const isLeft = isOfThisBoot ? readStartTime(Number(pid)) !== started : itsBoot !== boot;
-    if (isLeft) await engine.containers.remove(Id);
+  const self = readOwner();
+  for (const { Id, Labels } of await engine.containers.list({ [ROLE_LABEL]: "export" })) {
+    const owner = readOwnerLabel(Labels);
+    if (owner !== undefined && ownerState(owner, self) === "dead")
+      await engine.containers.remove(Id);
   }
 }
 

@@ -91,6 +91,14 @@ export function isAlive(identity: ProcessIdentity): boolean {
   return identity.startTime === "" || startTime === identity.startTime;
 }
 
+/** Whether what a record or label names as its owner lives: `elsewhere` is another pid namespace, of which nothing can be known. */
+export function ownerState(owner: Owner | null, self: Owner): "alive" | "dead" | "elsewhere" {
+  if (owner === null) return "dead";
+  if (owner.boot_id !== self.boot_id) return "dead";
+  if (owner.pid_namespace !== self.pid_namespace) return "elsewhere";
+  return isAlive({ pid: owner.pid, startTime: owner.start_time }) ? "alive" : "dead";
+}
+
 /** Sends a signal if pid and start time both fit. False when that process is gone, or its start time is unknown. */
 export function killIfSame(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
   // Pid 1 is never ours to end, even where a record says so.

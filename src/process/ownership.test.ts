@@ -3,8 +3,9 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { HOME_LABEL } from "../base/labels.ts";
 import { readOwner } from "./identity.ts";
-import { HOME_LABEL, ownershipLabels, readHomeId, readOwnerLabel } from "./ownership.ts";
+import { ownershipLabels, readHomeId, readOwnerLabel } from "./ownership.ts";
 
 describe("labels of ownership", () => {
   let root = "";

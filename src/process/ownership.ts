@@ -6,13 +6,9 @@ import { randomBytes } from "node:crypto";
 import { linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemCode } from "../base/errors.ts";
+import { HOME_LABEL, OWNER_LABEL } from "../base/labels.ts";
 import { makeDirectory } from "../base/make-directory.ts";
 import { type Owner, readOwner } from "./identity.ts";
-
-/** Label that tells the bottles of two homes apart. */
-export const HOME_LABEL = "bot-bottle.home";
-/** Label that names the process that made an object. */
-const OWNER_LABEL = "bot-bottle.owner";
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -59,11 +55,6 @@ function openHomeId(cacheDir: string): string {
     rmSync(temporary, { force: true });
   }
   return readHomeId(cacheDir) ?? openHomeId(cacheDir);
-}
-
-/** Whether labels say that an object is of this home; without a name of the home nothing is. */
-export function isOfHome(labels: Labels, homeId: string | undefined): boolean {
-  return homeId !== undefined && labels[HOME_LABEL] === homeId;
 }
 
 /** The process that made what carries these labels; undefined where they do not say. */

@@ -1,5 +1,6 @@
-// The one contract of every backend, fake and real, seen through a whole bottle. The bundle is the fake one, so that the
-// suite judges the backend; whole bottles with the real bundle are judged in test/integration and test/e2e.
+// The one contract of every backend, fake and real, seen through a whole bottle. The bundle is the fake one where sockets of the
+// host lead to guests, so that the suite judges the backend; whole bottles with the real bundle are judged in test/integration
+// and test/e2e.
 import {
   chmodSync,
   existsSync,
@@ -24,27 +25,35 @@ import {
 } from "../../src/index.ts";
 import { isAlive } from "../../src/process/identity.ts";
 import { readRecord } from "../../src/protocol/record.ts";
-import { createFakeBundleHost } from "../../src/testing/index.ts";
-import { makeWorld, openIn, planIn, type World } from "../support/bottle-world.ts";
+import {
+  DEFAULT_BOTTLE,
+  makeWorld as makeAnyWorld,
+  openIn,
+  planIn,
+  type World,
+} from "../support/bottle-world.ts";
 import { alter } from "./altered-backend.ts";
+import { BY_SOCKETS, expectGone, type SuiteAttachment } from "./attachments.ts";
 
 const HOME = parseGuestPath("/home/node");
-
-/** What is left of a bottle on the host: nothing but the audit log, and the state when it was kept. */
-function leftovers(world: World): string[] {
-  const below = (directory: string): string[] =>
-    existsSync(directory) ? readdirSync(directory) : [];
-  return [...below(world.home.run), ...below(world.home.state), ...below(world.home.queue)];
-}
-
 function sh(bottle: Bottle, script: string): ReturnType<Bottle["exec"]> {
   return bottle.exec(["/bin/sh", "-c", script]);
 }
 
 /** Runs the contract over one backend. */
-export function describeBackend(name: string, open: () => Promise<Backend>, options: object): void {
+export function describeBackend(
+  name: string,
+  open: () => Promise<Backend>,
+  options: object,
+  attachment: SuiteAttachment = BY_SOCKETS,
+): void {
   describe(`backend ${name}`, options, () => {
-    const launchers = async () => ({ backend: await open(), bundleHost: createFakeBundleHost() });
+    const { createBundleHost } = attachment;
+    const launchers = async () => ({ backend: await open(), bundleHost: createBundleHost() });
+    const makeWorld = (bottle: string = DEFAULT_BOTTLE): World =>
+      makeAnyWorld(`${bottle}\n${attachment.setting}`);
+    const expectNothingLeft = (world: World, when?: string): Promise<void> =>
+      expectGone(attachment, world, when);
 
     describe("programs", () => {
       it("run with their own output and status", async () => {
@@ -92,7 +101,8 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         const env = result.stdout.toString();
         expect(env).not.toContain("leaked");
         expect(env).toContain("EXTRA=given");
-        expect(env).toContain("HTTPS_PROXY=http://egress:9099");
+        const { name: host } = attachment.door(bottle);
+        expect(env).toContain(`HTTPS_PROXY=http://${host}:9099`);
         expect(env).toContain(`BOT_BOTTLE_SLUG=${bottle.id}`);
       });
 
@@ -146,17 +156,17 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
     describe("the world outside", () => {
       it("is its doors and nothing else", async () => {
         await using bottle = await openIn(makeWorld(), await launchers());
-        expect(await bottle.guest.probe({ type: "door", port: 9099, timeoutMs: 2000 })).toBe(
-          "connected",
-        );
-        expect(await bottle.guest.probe({ type: "door", port: 9100, timeoutMs: 2000 })).toBe(
-          "refused",
-        );
-        expect(await bottle.guest.probe({ type: "interfaces" })).toBe("lo");
+        const { name: _, ...place } = attachment.door(bottle);
+        const door = { type: "door", ...place, timeoutMs: 2000 } as const;
+        expect(await bottle.guest.probe({ ...door, port: 9099 })).toBe("connected");
+        expect(await bottle.guest.probe({ ...door, port: 9100 })).toBe("refused");
+        const interfaces = (await bottle.guest.probe({ type: "interfaces" })).split(",");
+        expect(interfaces).toContain("lo");
+        expect(interfaces).toHaveLength(1 + attachment.interfaces);
         expect(await bottle.guest.inspectIsolation()).toEqual([]);
         for (const host of ["192.0.2.1", "127.0.0.53", "2001:db8::1", "169.254.169.254"]) {
           const answer = await bottle.guest.probe({ type: "tcp", host, port: 53, timeoutMs: 2000 });
-          expect(["refused", "unreachable"], host).toContain(answer);
+          expect(attachment.nowhere, host).toContain(answer);
         }
       });
 
@@ -170,7 +180,7 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         await expect(openIn(world, { backend: open, bundleHost })).rejects.toMatchObject({
           code: "launch.not-isolated",
         });
-        expect(leftovers(world)).toEqual([]);
+        await expectNothingLeft(world);
       });
 
       it("ends the launch when a namespace is shared, or a door is dead", async () => {
@@ -189,7 +199,7 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         await expect(openIn(world, { backend: dead, bundleHost })).rejects.toMatchObject({
           code: "launch.door",
         });
-        expect(leftovers(world)).toEqual([]);
+        await expectNothingLeft(world);
       });
     });
 
@@ -228,7 +238,7 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         const report = await bottle.close();
         expect(report).toMatchObject({ failures: [], kept: undefined, fault: undefined });
         expect(processes.filter((ref) => isAlive(ref))).toEqual([]);
-        expect(leftovers(world)).toEqual([]);
+        await expectNothingLeft(world);
         expect(existsSync(bottle.plan.paths.audit)).toBe(true);
       });
 
@@ -246,7 +256,7 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         await expect(session.exited)
           .resolves.toBeDefined()
           .catch(() => undefined);
-        expect(leftovers(world)).toEqual([]);
+        await expectNothingLeft(world);
       });
 
       it("closes once, whoever asks", async () => {
@@ -263,7 +273,7 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         bundleHost.launched[0]?.crash();
         const report = await bottle.closed;
         expect(report.fault).toBeInstanceOf(SidecarError);
-        expect(leftovers(world)).toEqual([]);
+        await expectNothingLeft(world);
       });
 
       it("leaves nothing when the bundle never comes up, and tells the first error", async () => {
@@ -271,9 +281,9 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
         const failure = new SidecarError("sidecar.start", "no");
         const { backend } = await launchers();
         await expect(
-          openIn(world, { backend, bundleHost: createFakeBundleHost({ failure }) }),
+          openIn(world, { backend, bundleHost: createBundleHost({ failure }) }),
         ).rejects.toBe(failure);
-        expect(leftovers(world)).toEqual([]);
+        await expectNothingLeft(world);
       });
 
       it("can be cancelled at each step and leaves nothing", async () => {
@@ -288,7 +298,7 @@ export function describeBackend(name: string, open: () => Promise<Backend>, opti
           await expect(
             openIn(world, { backend, bundleHost }, {}, { onStep, signal: cancel.signal }),
           ).rejects.toBe(reason);
-          expect(leftovers(world), at).toEqual([]);
+          await expectNothingLeft(world, at);
         }
       });
 

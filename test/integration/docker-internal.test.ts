@@ -24,8 +24,8 @@ describe("a bottle on an internal network", requires("docker"), () => {
     for (const end of ends) end();
   });
 
-  function world(more: Readonly<Record<string, string>> = {}): World {
-    const made = makeWorld(BOTTLE, (remove) => ends.push(remove));
+  function world(more: Readonly<Record<string, string>> = {}, setting = ""): World {
+    const made = makeWorld(`${BOTTLE}\n${setting}`, (remove) => ends.push(remove));
     const base = testBase();
     const images = { BOT_BOTTLE_IMAGE: base, BOT_BOTTLE_BASE_IMAGE: base };
     return { ...made, env: { ...made.env, ...images, ...more } };
@@ -48,6 +48,20 @@ describe("a bottle on an internal network", requires("docker"), () => {
     await expect(opening).rejects.toMatchObject({ code: "sidecar.start" });
     expect(left("late")).toBe("");
   });
+
+  it(
+    "is refused under a gVisor that gives its containers no network",
+    requires("runsc"),
+    async () => {
+      const backend = await openBackend("docker");
+      const asked = world({}, "runtime: runsc");
+      await expect(openIn(asked, { backend }, { label: "no-net" })).rejects.toMatchObject({
+        code: "host.backend-unavailable",
+        message: expect.stringContaining("registered with --network=none"),
+      });
+      expect(left("no-net")).toBe("");
+    },
+  );
 
   it("takes its bundle along when its guest is not isolated", async () => {
     const real = await openBackend("docker");

@@ -7,6 +7,8 @@ import { reapDocker } from "../../src/backends/docker/reap.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLogger } from "../../src/base/log.ts";
 import { type Bottle, openBackend, parseHostPath } from "../../src/index.ts";
+import { readOwner } from "../../src/process/identity.ts";
+import { ownershipLabels } from "../../src/process/ownership.ts";
 import { createExec } from "../../src/process/spawn.ts";
 import { makeWorld } from "../support/bottle-world.ts";
 import { testBase } from "../support/docker.ts";
@@ -177,6 +179,38 @@ describe("a guest in a container", requires("docker"), () => {
     await reapDocker({ processes: [], cgroups: [], objects }, { ...ports, homeId: "ours" });
     const names = ["ps", "--all", "--format", "{{.Names}}", "--filter", `name=${name}`];
     expect(docker(...names)).toBe(other);
+  });
+
+  it("is not all that is found by labels: what packs, exports and probes left, and no other home's", async () => {
+    const cacheDir = parseHostPath(tempDir("docker-found-"));
+    const dead = { ...readOwner(), start_time: "1" };
+    const labels = {
+      ...ownershipLabels(cacheDir),
+      "bot-bottle.owner": Object.values(dead).join(" "),
+    };
+    const bottle = `found-${process.pid}`;
+    const make = (role: string, changes: Readonly<Record<string, string>>): string => {
+      const all = { ...labels, "bot-bottle.role": role, ...changes };
+      const args = Object.entries(all).flatMap(([key, value]) => ["--label", `${key}=${value}`]);
+      return docker("create", "--network", "none", ...args, testBase(), "true");
+    };
+    const found = [make("registry", { "bot-bottle.bottle": bottle }), make("export", {})];
+    const other = make("crane", { "bot-bottle.bottle": bottle, "bot-bottle.home": "theirs" });
+    onTestFinished(() => void docker("rm", other));
+    const change = `LABEL bot-bottle.role=probe bot-bottle.owner="${labels["bot-bottle.owner"]}"`;
+    const image = docker("import", "--change", change, emptyTar());
+    const { findObjects, removeObject } = await openBackend("docker");
+    const mine = async () =>
+      ((await findObjects?.(cacheDir, ports)) ?? []).filter(
+        ({ id, owner }) => owner?.start_time === "1" && [...found, other, image].includes(id),
+      );
+    const objects = await mine();
+    const whose = objects.map((it) => `${it.kind} ${it.id} ${it.bottle}`);
+    expect(new Set(whose)).toEqual(
+      new Set([`container ${found[0]} ${bottle}`, `container ${found[1]} `, `image ${image} `]),
+    );
+    for (const object of objects) await removeObject?.(object, ports);
+    expect(await mine()).toEqual([]);
   });
 
   it("is refused where it is asked to be weaker or stronger than it can be", async () => {

@@ -1,9 +1,10 @@
 // Images on the real engine: built once, found again, and holding nothing that was not meant for them.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
+import { existsSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { chmod, mkdir, symlink, truncate, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import type { ImagePlan } from "../../src/backends/contract.ts";
 import { type HostPath, parseHostPath } from "../../src/base/ids.ts";
 import { silentLogger } from "../../src/base/log.ts";
@@ -289,6 +290,35 @@ describe("images", requires("docker"), () => {
     const still = (await engine.containers.list(exports)).map((it) => it.Id);
     for (const it of made) await engine.containers.remove(it);
     expect(made.map((it) => still.includes(it))).toEqual([false, true]);
+  });
+});
+
+describe("copies of images", requires("docker"), () => {
+  it("stay while the process that took them lives, however many there are", async () => {
+    using engine = await openEngine(process.env);
+    const cache = parseHostPath(tempDir("cache-"));
+    const roots = join(cache, "image-roots");
+    const tree = join(tempDir("empty-"), "empty.tar");
+    writeFileSync(tree, Buffer.alloc(1024));
+    const take = async (number: number): Promise<string> => {
+      const change = `LABEL test=${process.pid}.${number}`;
+      const id = execFileSync("docker", ["import", "--change", change, tree], { encoding: "utf8" });
+      onTestFinished(() => void execFileSync("docker", ["rmi", id.trim()], { stdio: "ignore" }));
+      return exportRootfs(id.trim(), cache, storePorts(engine));
+    };
+    const taken: string[] = [];
+    for (let number = 0; number < 6; number += 1) taken.push(await take(number));
+    expect(taken.filter((path) => !existsSync(path))).toEqual([]);
+    // As if the process had died that took them.
+    for (const note of readdirSync(join(roots, ".leases")))
+      renameSync(
+        join(roots, ".leases", note),
+        join(roots, ".leases", note.replace(`~${readOwner().start_time}~`, "~1~")),
+      );
+    const last = await take(6);
+    expect(existsSync(last)).toBe(true);
+    expect(readdirSync(roots).filter((name) => !name.startsWith("."))).toHaveLength(4);
+    expect(readdirSync(join(roots, ".leases"))).toHaveLength(1);
   });
 });
 

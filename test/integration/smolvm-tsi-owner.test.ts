@@ -2,11 +2,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import type { GuestResources } from "../../src/backends/contract.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLogger } from "../../src/base/log.ts";
 import { isAlive } from "../../src/process/identity.ts";
+import { readHomeId } from "../../src/process/ownership.ts";
 import { createExec } from "../../src/process/spawn.ts";
 import { testBase } from "../support/docker.ts";
 import { docker } from "../support/docker-command.ts";
@@ -66,21 +67,30 @@ describe("the owner of a filtered guest", OPTIONS, () => {
     expect(isAlive(machine)).toBe(true);
     const [container = ""] = resources.objects["smolvm-pack-container"] ?? [];
     const [network = ""] = resources.objects["smolvm-pack-network"] ?? [];
-    docker("network", "create", "--label", "bot-bottle.bottle=test", network);
-    docker("create", "--name", container, "--label", "bot-bottle.bottle=test", testBase(), "true");
+    const homeId = readHomeId(cacheDir);
+    const labelled = (home: string): string[] =>
+      ["bottle=test", `home=${home}`].flatMap((it) => ["--label", `bot-bottle.${it}`]);
+    docker("network", "create", ...labelled(homeId ?? ""), network);
+    docker("create", "--name", container, ...labelled(homeId ?? ""), testBase(), "true");
+    const [, theirs = ""] = resources.objects["smolvm-pack-container"] ?? [];
+    const other = docker("create", "--name", theirs, ...labelled("theirs"), testBase(), "true");
+    onTestFinished(() => void docker("rm", other));
     const ports = {
       exec: createExec({ log: silentLogger }),
       clock: systemClock,
       log: silentLogger,
       searchPath: "/usr/bin:/bin",
       env: process.env,
+      homeId,
     };
     await openTsi().reap(resources, ports);
     await openTsi().reap(resources, ports);
     expect(isAlive(machine)).toBe(false);
     expect(resources.objects["smolvm-state"]?.filter(existsSync)).toEqual([]);
     expect(resources.objects["smolvm-base"]?.filter(existsSync)).toEqual([]);
-    expect(docker("ps", "-a", "--filter", `name=${container}`, "-q")).toBe("");
+    expect(docker("ps", "-aq", "--filter", `name=${container}`)).toBe("");
+    expect(docker("network", "ls", "-q", "--filter", `name=${network}`)).toBe("");
+    expect(docker("ps", "-aq", "--no-trunc", "--filter", `name=${theirs}`)).toBe(other);
     await vi.waitFor(() => expect(smolvm.running).toBe(0));
   });
 

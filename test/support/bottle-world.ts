@@ -1,5 +1,5 @@
 // A home of its own for tests that start bottles: manifest files, plan and launch with chosen backend and bundle host.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
@@ -24,7 +24,8 @@ export interface World {
   readonly env: Readonly<Record<string, string>>;
 }
 
-const DEFAULT_BOTTLE =
+/** Settings of a bottle whose agent ends at once. */
+export const DEFAULT_BOTTLE =
   "agent_provider: { template: command, settings: { argv: [/bin/sh, -c, exit 0] } }";
 
 /** Where the engines and the image of the machine that the tests run on are told. */
@@ -61,6 +62,13 @@ export function makeWorld(
       HOME: root,
     },
   };
+}
+
+/** What is left of the bottles of a home: nothing but the audit log, and the state where it was kept. */
+export function leftInHome({ home }: World): readonly string[] {
+  const below = (directory: string): string[] =>
+    existsSync(directory) ? readdirSync(directory) : [];
+  return [...below(home.run), ...below(home.state), ...below(home.queue)];
 }
 
 const DEFAULTS: StartOptions = {

@@ -3,9 +3,9 @@
 import { execFileSync } from "node:child_process";
 import { createServer, request } from "node:http";
 import { join } from "node:path";
+import { IMAGE_FAMILY_LABEL } from "../../src/base/labels.ts";
 import type { Engine } from "../../src/engine/contract.ts";
 import { openEngine, openEngineAt } from "../../src/engine/engine.ts";
-import { FAMILY_LABEL } from "../../src/images/ensure-image.ts";
 import { dockerRaw } from "./docker-command.ts";
 import { tempDir } from "./temp-dir.ts";
 
@@ -83,7 +83,7 @@ export async function countedEngine(): Promise<CountedEngine> {
 /** Removes all images of these families, with every name that they have. */
 export async function removeFamilies(engine: Engine, families: Iterable<string>): Promise<void> {
   for (const family of families) {
-    for (const image of await engine.images.list({ [FAMILY_LABEL]: family })) {
+    for (const image of await engine.images.list({ [IMAGE_FAMILY_LABEL]: family })) {
       const names = image.RepoTags.filter((name) => name !== "<none>:<none>");
       for (const name of names.length === 0 ? [image.Id] : names) await engine.images.remove(name);
     }

@@ -1,13 +1,13 @@
 /**
  * What the bottles of one home have on the engine, found by labels alone. Invariant: what another home made, or nobody of ours, is
- * neither listed nor removed; of probes only the maker counts, because they belong to no bottle.
+ * neither listed nor removed; of what belongs to no bottle (probes, exports) only the maker counts.
  */
 import type { HostPath } from "../../base/ids.ts";
+import { BOTTLE_LABEL, isOfHomesBottle, isPassing, ROLE_LABEL } from "../../base/labels.ts";
 import type { Engine, Labels } from "../../engine/contract.ts";
 import { openEngine } from "../../engine/engine.ts";
-import { HOME_LABEL, readHomeId, readOwnerLabel } from "../../process/ownership.ts";
+import { readHomeId, readOwnerLabel } from "../../process/ownership.ts";
 import type { BackendPorts, EngineObject } from "../contract.ts";
-import { BOTTLE_LABEL, PROBE_ROLE, ROLE_LABEL } from "./names.ts";
 
 type Kind = EngineObject["kind"];
 
@@ -28,19 +28,20 @@ export async function findObjects(
   using engine = await openEngine(ports.env);
   const listed = await listLabelled(engine);
   return listed.flatMap(({ labels, ...object }) => {
-    const isProbe = labels[ROLE_LABEL] === PROBE_ROLE;
-    const bottle = isProbe ? "" : labels[BOTTLE_LABEL];
-    if (bottle === undefined || (!isProbe && labels[HOME_LABEL] !== home)) return [];
-    return [{ ...object, bottle, owner: readOwnerLabel(labels) }];
+    const owner = readOwnerLabel(labels);
+    if (isPassing(labels)) return [{ ...object, bottle: "", owner }];
+    if (!isOfHomesBottle(labels, home)) return [];
+    return [{ ...object, bottle: labels[BOTTLE_LABEL] ?? "", owner }];
   });
 }
 
-/** Containers first: a network cannot go before them. */
+/** Containers first: neither a network nor an image can go before them. */
 async function listLabelled(engine: Engine): Promise<readonly Listed[]> {
   const ours = { [ROLE_LABEL]: undefined };
-  const [containers, networks] = await Promise.all([
+  const [containers, networks, images] = await Promise.all([
     engine.containers.list(ours),
     engine.networks.list(ours),
+    engine.images.list(ours),
   ]);
   return [
     ...containers
@@ -53,12 +54,22 @@ async function listLabelled(engine: Engine): Promise<readonly Listed[]> {
       kind: "network" as const,
       ...{ id: Id, name: Name, labels: Labels },
     })),
+    ...images.map(({ Id, RepoTags, Labels }) => ({
+      kind: "image" as const,
+      ...{ id: Id, name: RepoTags[0] ?? Id, labels: Labels },
+    })),
   ];
 }
 
 /** Removes one of them, by its id: a name may stand for something else by now. One that is gone is success. */
 export async function removeObject(object: EngineObject, ports: BackendPorts): Promise<void> {
   using engine = await openEngine(ports.env);
-  if (object.kind === "container") await engine.containers.remove(object.id);
-  else await engine.networks.remove(object.id);
+  switch (object.kind) {
+    case "container":
+      return await engine.containers.remove(object.id);
+    case "network":
+      return await engine.networks.remove(object.id);
+    case "image":
+      return await engine.images.remove(object.id);
+  }
 }

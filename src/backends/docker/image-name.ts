@@ -1,8 +1,9 @@
 /** The name that the image of one bottle's own Dockerfile has: recorded before it is given, taken away when the bottle ends. */
+import { IMAGE_FAMILY_LABEL } from "../../base/labels.ts";
 import { ignore, type Logger } from "../../base/log.ts";
 import type { Engine } from "../../engine/contract.ts";
 import { engineStatus } from "../../engine/failure.ts";
-import { FAMILY_LABEL, releaseImage } from "../../images/ensure-image.ts";
+import { releaseImage } from "../../images/ensure-image.ts";
 import type { GuestPlan } from "../contract.ts";
 
 /** Kind of this engine object in the records of guests. */
@@ -44,5 +45,6 @@ export async function releaseName({ image }: GuestPlan, input: ReleaseInput): Pr
 export async function reapName(engine: Engine, name: string): Promise<void> {
   if (!BOTTLE_NAME.test(name)) return;
   const found = await engine.images.inspect(name);
-  if (found !== undefined && FAMILY_LABEL in found.Config.Labels) await engine.images.remove(name);
+  if (found !== undefined && IMAGE_FAMILY_LABEL in found.Config.Labels)
+    await engine.images.remove(name);
 }

@@ -3,6 +3,7 @@
  * fails, and its name is recorded before it exists.
  */
 import { BugError, LaunchError } from "../../base/errors.ts";
+import { HOME_LABEL } from "../../base/labels.ts";
 import { ignore } from "../../base/log.ts";
 import { Scope } from "../../base/scope.ts";
 import type { ContainerBody, Engine, ExecBody } from "../../engine/contract.ts";
@@ -10,7 +11,7 @@ import { openEngine } from "../../engine/engine.ts";
 import { engineStatus } from "../../engine/failure.ts";
 import type { EngineInfo } from "../../engine/schemas.ts";
 import { ensureImage } from "../../images/ensure-image.ts";
-import { HOME_LABEL, ownershipLabels } from "../../process/ownership.ts";
+import { ownershipLabels } from "../../process/ownership.ts";
 import type { Guest, GuestPlan, GuestResources, LaunchContext } from "../contract.ts";
 import { prepareEtcFiles } from "./etc-files.ts";
 import { DockerGuest } from "./guest.ts";

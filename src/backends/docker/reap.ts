@@ -1,7 +1,7 @@
 /** Removes the container and the image's name that a guest of a dead owner left. Only what carries our label is touched, whatever a record says. */
+import { isOfHomesBottle } from "../../base/labels.ts";
 import type { Engine } from "../../engine/contract.ts";
 import { openEngine } from "../../engine/engine.ts";
-import { isOfHome } from "../../process/ownership.ts";
 import type { BackendPorts, GuestResources } from "../contract.ts";
 import { IMAGE_KIND, reapName } from "./image-name.ts";
 import { isGuest } from "./names.ts";
@@ -31,7 +31,7 @@ export async function removeOurs(
   const found = await engine.containers.inspect(name);
   if (found === undefined) return true;
   const { Labels } = found.Config;
-  if (!isGuest(Labels) || !isOfHome(Labels, homeId)) return false;
+  if (!isGuest(Labels) || !isOfHomesBottle(Labels, homeId)) return false;
   await engine.containers.remove(found.Id);
   return true;
 }

@@ -2,10 +2,10 @@
 import { randomBytes } from "node:crypto";
 import type { Readable } from "node:stream";
 import type { HostPath } from "../../base/ids.ts";
+import { passingLabels } from "../../base/labels.ts";
 import { ignore } from "../../base/log.ts";
 import type { ContainerBody, Engine, HostConfigBody, MountBody } from "../../engine/contract.ts";
 import { ownershipLabels } from "../../process/ownership.ts";
-import { PROBE_ROLE, ROLE_LABEL } from "./names.ts";
 
 /** Time for a container to start, say its line and end; a busy machine takes some of it. */
 const PROBE_MS = 30_000;
@@ -66,7 +66,7 @@ function renderProbe(run: ProbeRun): ContainerBody {
     Env: ["NODE_OPTIONS="],
     User: run.user ?? "65534:65534",
     WorkingDir: "/",
-    Labels: { ...ownershipLabels(run.cacheDir), [ROLE_LABEL]: PROBE_ROLE },
+    Labels: passingLabels("probe", ownershipLabels(run.cacheDir)),
     AttachStdout: true,
     AttachStderr: true,
     Healthcheck: { Test: ["NONE"] },

@@ -8,8 +8,9 @@ import { probeSockets } from "./socket-probe.ts";
 
 /** gVisor's name among an engine's runtimes. */
 export const GVISOR = "runsc";
+const NO_NETWORK = "--network=none";
 /** What a gVisor must be registered with so that its containers reach sockets and have no network of their own. */
-export const GVISOR_ARGS = ["--platform=systrap", "--network=none", "--host-uds=open"] as const;
+export const GVISOR_ARGS = ["--platform=systrap", NO_NETWORK, "--host-uds=open"] as const;
 
 /** What is chosen from. */
 export interface RuntimeInput {
@@ -31,6 +32,7 @@ export async function chooseRuntime(input: RuntimeInput): Promise<string | undef
   if (asked !== undefined) {
     if (info.Runtimes[asked] === undefined) throw notRegistered(asked, info);
     if (attachment === "sockets") await requireSockets(input, asked);
+    else requireNetwork(asked, info);
     return asked;
   }
   if (attachment !== "sockets" || info.Runtimes[GVISOR] === undefined) return undefined;
@@ -45,6 +47,17 @@ async function requireSockets(input: RuntimeInput, runtime: string): Promise<voi
     "host.backend-unavailable",
     `runtime ${runtime} does not let a container reach the bottle's doors: ${reason}`,
     { hint: runtimeHint(runtime, input.info) },
+  );
+}
+
+/** gVisor that is registered for sockets gives its containers no network, which their bundle would be on. */
+function requireNetwork(runtime: string, info: EngineInfo): void {
+  const { runtimeArgs = [] } = info.Runtimes[runtime] ?? {};
+  if (!runtimeArgs.includes(NO_NETWORK)) return;
+  throw new HostError(
+    "host.backend-unavailable",
+    `runtime ${runtime} gives its containers no network: it is registered with ${NO_NETWORK}; attachment internal needs one`,
+    { hint: "write attachment: auto into the bottle file, or remove runtime from it" },
   );
 }
 

@@ -11,11 +11,13 @@ import { Readable } from "node:stream";
 import * as z from "zod/mini";
 import { LaunchError, messageOf, systemCode } from "../../base/errors.ts";
 import type { HostPath } from "../../base/ids.ts";
+import { passingLabels, ROLE_LABEL } from "../../base/labels.ts";
 import { ignore } from "../../base/log.ts";
 import { Scope } from "../../base/scope.ts";
 import type { Engine, MountBody } from "../../engine/contract.ts";
 import type { EngineInfo } from "../../engine/schemas.ts";
-import { readBootId } from "../../process/identity.ts";
+import { ownerState, readBootId, readOwner } from "../../process/identity.ts";
+import { ownershipLabels, readOwnerLabel } from "../../process/ownership.ts";
 import { cached, known, type Question } from "./cache.ts";
 import { bind } from "./render.ts";
 import { runProbe } from "./run-probe.ts";
@@ -76,8 +78,8 @@ async function ask(input: SocketProbeInput): Promise<SocketAnswer> {
   scope.defer("probe directory", () => rmSync(directory, { recursive: true, force: true }));
   try {
     await listen(scope, join(directory, SOCKET), nonce);
-    const image = await emptyImage(input.engine, scope);
     const { runtime, signal, engine, cacheDir } = input;
+    const image = await emptyImage(engine, cacheDir, scope);
     const argv = [GUEST_NODE, "-e", PRINT] as const;
     const run = { cacheDir, image, argv, mounts: mountsOf(directory), runtime, signal };
     const { stdout, stderr, exitCode } = await runProbe(engine, run);
@@ -119,14 +121,27 @@ async function listen(scope: Scope, path: string, nonce: string): Promise<void> 
   chmodSync(path, 0o666);
 }
 
-/** An image without a file: what is run in it is bound from the host. */
-async function emptyImage(engine: Engine, scope: Scope): Promise<string> {
+/** An image without a file: what is run in it is bound from the host. It says whose it is, so that one that is left is found. */
+async function emptyImage(engine: Engine, cacheDir: HostPath, scope: Scope): Promise<string> {
+  await ignore(removeLeftImages(engine), "cleanup finds them, too");
   const tag = `bot-bottle-probe:${randomBytes(6).toString("hex")}`;
-  const id = await engine.images.importTree({ tree: Readable.from([Buffer.alloc(1024)]), tag });
+  const labels = Object.entries(passingLabels("probe", ownershipLabels(cacheDir)));
+  const changes = labels.map(([name, value]) => `LABEL ${name}=${JSON.stringify(value)}`);
+  const tree = Readable.from([Buffer.alloc(1024)]);
+  const id = await engine.images.importTree({ tree, tag, changes });
   scope.defer("probe image", () =>
     ignore(engine.images.remove(tag), "an image without a file is nothing to keep"),
   );
   return id;
+}
+
+/** Removes what processes left that were killed in the middle of this. */
+async function removeLeftImages(engine: Engine): Promise<void> {
+  const self = readOwner();
+  for (const { Id, Labels } of await engine.images.list({ [ROLE_LABEL]: "probe" })) {
+    const owner = readOwnerLabel(Labels);
+    if (owner !== undefined && ownerState(owner, self) === "dead") await engine.images.remove(Id);
+  }
 }
 
 function mountsOf(directory: string): readonly MountBody[] {

@@ -3,11 +3,11 @@
  * settings come back whatever happens. stty sets it: Node's own raw mode still changes what is printed.
  */
 import { ReadStream, WriteStream } from "node:tty";
-import { ignore } from "../../base/log.ts";
 import type { EngineStream, TerminalSize } from "../../engine/contract.ts";
 import { helperEnv } from "../../process/env.ts";
 import type { BackendPorts, LaunchContext } from "../contract.ts";
 import { descriptorOf } from "../shared/join-descriptors.ts";
+import { onTerminalResize, readTerminalSize } from "../shared/terminal-size.ts";
 
 /** What stty prints of all settings. */
 const SETTINGS = /^[0-9a-fA-F:=]+$/;
@@ -40,6 +40,9 @@ export class Terminal implements AsyncDisposable {
   readonly #state: TerminalState;
   readonly #output: WriteStream;
   #input: ReadStream | undefined;
+  #isOver = false;
+  #isSizeWanted = false;
+  #isTelling = false;
 
   constructor(ports: BackendPorts, state: TerminalState) {
     this.#ports = ports;
@@ -56,14 +59,13 @@ export class Terminal implements AsyncDisposable {
     this.#input = input;
     input.on("error", () => undefined);
     input.on("data", (keys: Buffer) => stdin.write(keys));
-    const onResize = (): void =>
-      void ignore(resize(this.#size), "a program that has just ended has no size", this.#ports.log);
-    this.#output.on("resize", onResize);
-    void this.#tellSize(resize);
+    const stopListening = onTerminalResize(() => this.#wantSize(resize));
+    this.#wantSize(resize);
     try {
       await this.#show(stdout);
     } finally {
-      this.#output.off("resize", onResize);
+      stopListening();
+      this.#isOver = true;
       stream.destroy();
     }
   }
@@ -76,14 +78,28 @@ export class Terminal implements AsyncDisposable {
   }
 
   get #size(): TerminalSize {
-    const [columns, rows] = this.#output.getWindowSize();
-    return { columns, rows };
+    return readTerminalSize(this.#state.output);
+  }
+
+  /** Sizes are told one after another: the last one told is the one that stays. */
+  #wantSize(resize: (size: TerminalSize) => Promise<void>): void {
+    this.#isSizeWanted = true;
+    if (!this.#isTelling) void this.#tellSizes(resize);
+  }
+
+  async #tellSizes(resize: (size: TerminalSize) => Promise<void>): Promise<void> {
+    this.#isTelling = true;
+    while (this.#isSizeWanted) {
+      this.#isSizeWanted = false;
+      await this.#tellSize(resize);
+    }
+    this.#isTelling = false;
   }
 
   /** The engine answers the start before the program is there, and until then it takes no size. */
   async #tellSize(resize: (size: TerminalSize) => Promise<void>): Promise<void> {
     const { clock, log } = this.#ports;
-    for (let tries = 1; tries <= RESIZE_TRIES; tries += 1) {
+    for (let tries = 1; tries <= RESIZE_TRIES && !this.#isOver; tries += 1) {
       try {
         await resize(this.#size);
         return;

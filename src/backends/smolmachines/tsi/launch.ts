@@ -51,8 +51,8 @@ export async function launchTsi(
   scope.defer("machine", () => endMachines(resources.objects, ports));
   makeStateDir(stateDir, plan.hostUid === undefined ? undefined : smolvm.access);
   if (base !== undefined) makeBase(base);
-  const packing = { engine, id: plan.id, imageId, pack: layout.pack, smolvm, stateDir, context };
-  await ensurePack(packing);
+  const { id, cacheDir } = plan;
+  await ensurePack({ engine, id, cacheDir, imageId, pack: layout.pack, smolvm, stateDir, context });
   const inspection = await createMachine(plan, prepared, signal);
   onProgress("booting the machine");
   const { name } = inspection.expected;

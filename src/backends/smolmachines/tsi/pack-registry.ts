@@ -1,18 +1,18 @@
 /**
  * A registry that lives as long as one image is packed: smolvm takes images from registries only, and an engine in a machine of
  * its own cannot push to the host's loopback. So a second container pushes on a private network, and smolvm pulls from a port of
- * the host. Invariant: both containers and the network carry the bottle's label and are gone at the end.
+ * the host. Invariant: both containers and the network say whose they are, and are gone at the end.
  */
 import { get } from "node:http";
 import { LaunchError, messageOf } from "../../../base/errors.ts";
 import type { BottleId, HostPath } from "../../../base/ids.ts";
+import { bottleLabels } from "../../../base/labels.ts";
 import { Scope } from "../../../base/scope.ts";
 import type { Engine, Labels } from "../../../engine/contract.ts";
+import { ownershipLabels, readHomeId } from "../../../process/ownership.ts";
 import type { BackendPorts } from "../../contract.ts";
+import { removePacking } from "./reap.ts";
 
-/** Label of everything of ours on an engine; its value is the bottle's slug. */
-const BOTTLE_LABEL = "bot-bottle.bottle";
-const ROLE_LABEL = "bot-bottle.role";
 /** Variables that name other images for the two containers. */
 export const REGISTRY_VARIABLE = "BOT_BOTTLE_REGISTRY_IMAGE";
 export const CRANE_VARIABLE = "BOT_BOTTLE_CRANE_IMAGE";
@@ -51,6 +51,8 @@ export function packNames(id: BottleId): {
 export interface RegistryInput {
   readonly engine: Engine;
   readonly id: BottleId;
+  /** Cache of the home whose bottle it is. */
+  readonly cacheDir: HostPath;
   readonly ports: Pick<BackendPorts, "clock" | "env" | "log">;
   readonly signal: AbortSignal | undefined;
 }
@@ -77,13 +79,12 @@ export class PackRegistry implements AsyncDisposable {
     const { engine, id, ports, signal } = this.#input;
     const { crane, network } = packNames(id);
     const target = `${REGISTRY_HOST}:${REGISTRY_PORT}/${REPOSITORY}:${tag}`;
-    await engine.containers.remove(crane);
     const container = await engine.containers.create(
       crane,
       {
         Image: await requireImage(engine, ports.env[CRANE_VARIABLE] || CRANE_IMAGE, CRANE_VARIABLE),
         Cmd: ["push", "--insecure", "/image.tar", target],
-        Labels: labelsOf(id, "crane"),
+        Labels: labelsOf(this.#input, "crane"),
         ...{ AttachStdout: true, AttachStderr: true },
         HostConfig: {
           ...CONFINED,
@@ -114,10 +115,15 @@ export async function openRegistry(input: RegistryInput): Promise<PackRegistry> 
   const names = packNames(id);
   const image = ports.env[REGISTRY_VARIABLE] || REGISTRY_IMAGE;
   const found = await requireImage(engine, image, REGISTRY_VARIABLE);
-  await removeOld(engine, id);
+  await removeOld(input);
   scope.defer("pack network", () => engine.networks.remove(names.network));
   await engine.networks.create(
-    { Name: names.network, Driver: "bridge", CheckDuplicate: true, Labels: labelsOf(id, "pack") },
+    {
+      Name: names.network,
+      Driver: "bridge",
+      CheckDuplicate: true,
+      Labels: labelsOf(input, "pack"),
+    },
     { signal },
   );
   scope.defer("registry", () => engine.containers.remove(names.registry));
@@ -125,7 +131,7 @@ export async function openRegistry(input: RegistryInput): Promise<PackRegistry> 
     names.registry,
     {
       Image: found,
-      Labels: labelsOf(id, "registry"),
+      Labels: labelsOf(input, "registry"),
       ExposedPorts: { [`${REGISTRY_PORT}/tcp`]: {} },
       HostConfig: {
         ...CONFINED,
@@ -152,17 +158,15 @@ export async function requirePackingImages(
 }
 
 /** Removes what a killed launch of the same bottle left. */
-async function removeOld(engine: Engine, id: BottleId): Promise<void> {
-  const names = packNames(id);
-  await engine.containers.remove(names.crane);
-  await engine.containers.remove(names.registry);
-  await engine.networks.remove(names.network);
+function removeOld({ engine, id, cacheDir }: RegistryInput): Promise<void> {
+  const { crane, registry, network } = packNames(id);
+  const objects = { containers: [crane, registry], networks: [network] };
+  return removePacking(engine, objects, readHomeId(cacheDir));
 }
 
-const labelsOf = (id: BottleId, role: string): Labels => ({
-  [BOTTLE_LABEL]: id,
-  [ROLE_LABEL]: role,
-});
+function labelsOf({ id, cacheDir }: RegistryInput, role: "registry" | "crane" | "pack"): Labels {
+  return bottleLabels(id, role, ownershipLabels(cacheDir));
+}
 
 async function requireImage(engine: Engine, reference: string, variable: string): Promise<string> {
   const found = await engine.images.inspect(reference);

@@ -43,6 +43,8 @@ export function packPath(cacheDir: HostPath, imageId: string, version: string): 
 export interface PackInput {
   readonly engine: Engine;
   readonly id: BottleId;
+  /** Cache of the home whose bottle it is. */
+  readonly cacheDir: HostPath;
   readonly imageId: string;
   /** Where the pack is to be. */
   readonly pack: HostPath;
@@ -69,7 +71,7 @@ export async function ensurePack(input: PackInput): Promise<void> {
 }
 
 async function makePack(input: PackInput, scratch: HostPath): Promise<void> {
-  const { engine, id, imageId, context } = input;
+  const { engine, id, cacheDir, imageId, context } = input;
   const { ports, signal, onProgress } = context;
   const tag = imageId.slice("sha256:".length).slice(0, KEY_DIGITS);
   const archive = parseHostPath(join(scratch, "image.tar"));
@@ -77,7 +79,7 @@ async function makePack(input: PackInput, scratch: HostPath): Promise<void> {
   const saved = await engine.images.save([imageId], { signal });
   // The container that pushes may run as any user; the directory above is private.
   await pipeline(saved, createWriteStream(archive, { mode: 0o644, flags: "wx" }), { signal });
-  await using registry = await openRegistry({ engine, id, ports, signal });
+  await using registry = await openRegistry({ engine, id, cacheDir, ports, signal });
   await registry.push(archive, tag);
   await rm(archive);
   onProgress("packing the image: a machine is booted for it");

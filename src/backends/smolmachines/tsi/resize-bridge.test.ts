@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Clock } from "../../../base/clock.ts";
 import { silentLogger } from "../../../base/log.ts";
-import { FIRST_SYNC_MS, ResizeBridge, type TerminalSize } from "./resize-bridge.ts";
+import type { TerminalSize } from "../../shared/terminal-size.ts";
+import { FIRST_SYNC_MS, ResizeBridge } from "./resize-bridge.ts";
 
 /** Lets everything run that waits for nothing but its turn. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -4,15 +4,10 @@
  */
 import type { Clock } from "../../../base/clock.ts";
 import { ignore, type Logger } from "../../../base/log.ts";
+import type { TerminalSize } from "../../shared/terminal-size.ts";
 
 /** Programs that start at once in one machine disturb each other. */
 export const FIRST_SYNC_MS = 2_000;
-
-/** The size of a terminal. */
-export interface TerminalSize {
-  readonly rows: number;
-  readonly columns: number;
-}
 
 /** What the bridge stands between. */
 export interface ResizeEnds {

@@ -1,11 +1,12 @@
 /** A session on the operator's terminal: smolvm's exec moves keys and text, a bridge beside it tells the size. */
-import { isatty, WriteStream } from "node:tty";
+import { isatty } from "node:tty";
 import type { Child } from "../../../process/exec.ts";
 import type { LaunchContext, Session, SessionOptions } from "../../contract.ts";
 import { descriptorOf } from "../../shared/join-descriptors.ts";
+import { onTerminalResize, readTerminalSize } from "../../shared/terminal-size.ts";
 import { forwardEnv, type Machine, tryScript } from "./machine.ts";
 import { renderTerminal } from "./render.ts";
-import { ResizeBridge, type TerminalSize } from "./resize-bridge.ts";
+import { ResizeBridge } from "./resize-bridge.ts";
 import { RESIZE_SCRIPT, TERMINAL_SCRIPT } from "./scripts.ts";
 
 /** What a session on a terminal is made of. */
@@ -58,11 +59,8 @@ function openBridge({ machine, context }: TerminalParts): Disposable {
     .map((it) => descriptorOf(context.stdio[it] ?? "ignore", it))
     .find(isTerminal);
   return new ResizeBridge({
-    readSize: () => readSize(fd ?? 1),
-    onChange: (listener) => {
-      process.on("SIGWINCH", listener);
-      return () => void process.off("SIGWINCH", listener);
-    },
+    readSize: () => readTerminalSize(fd ?? 1),
+    onChange: onTerminalResize,
     tell: async ({ rows, columns }) => {
       await tryScript(machine, [RESIZE_SCRIPT, "sh", String(rows), String(columns)]);
     },
@@ -72,15 +70,6 @@ function openBridge({ machine, context }: TerminalParts): Disposable {
 }
 
 const isTerminal = (fd: number | undefined): boolean => fd !== undefined && isatty(fd);
-
-/** A stream keeps the size that it found when it was made. */
-function readSize(fd: number): TerminalSize {
-  const stream = new WriteStream(fd);
-  stream.on("error", () => undefined);
-  const [columns, rows] = stream.getWindowSize();
-  stream.destroy();
-  return { columns, rows };
-}
 
 interface SignalInput {
   readonly machine: Machine;
