@@ -56,8 +56,6 @@ function countRetry(what: string): void {
 export interface SuiteOptions extends RunOptions {
   /** A module of test/machines/inside that declares suites as vitest's do. */
   readonly entry: string;
-  /** This part of how many; tests are dealt out one by one. */
-  readonly part?: readonly [number, number];
   /** Tests whose whole name this matches. */
   readonly only?: RegExp;
 }
@@ -84,7 +82,7 @@ export async function declareSuite(
 }
 
 async function runSuite(host: MachineHost, options: SuiteOptions): Promise<readonly CaseResult[]> {
-  const { entry, part = [1, 1], only, deadlineMs } = options;
+  const { entry, only, deadlineMs } = options;
   const program = await install(host, `test/machines/inside/${entry}`);
   const results = join(host.share, "results.jsonl");
   const ended = await host.exec(["node", program], {
@@ -95,8 +93,6 @@ async function runSuite(host: MachineHost, options: SuiteOptions): Promise<reado
       // Emulated machines of one processor boot faster.
       BOT_BOTTLE_TEST_LIMITS: "{ cpus: 1, memory: 512MiB }",
       SUITE_RESULTS: `${INSIDE.io}/results.jsonl`,
-      SUITE_PART: String(part[0]),
-      SUITE_PARTS: String(part[1]),
       ...(only === undefined ? {} : { SUITE_ONLY: only.source }),
     },
   });

@@ -25,13 +25,11 @@ describe("an owner of a real machine", () => {
   for (const step of LAUNCH_STEPS)
     it(`killed at step ${step} leaves nothing`, () => endAt(owner, step, ["SIGKILL"]));
 
-  for (const way of [["SIGKILL"], ["SIGTERM"], ["SIGSTOP", "SIGKILL"]] as const)
+  for (const way of [["SIGKILL"], ["SIGINT", "SIGINT"]] as const)
     it(`ended by ${way.join("+")} while the machine boots leaves nothing`, () =>
       endAt(booting, "booting", way));
 
-  for (const way of [["SIGTERM"], ["SIGINT", "SIGINT"]] as const)
-    it(`ended by ${way.join("+")} at step running leaves nothing`, () =>
-      endAt(owner, "running", way));
+  it("asked to end at step running leaves nothing", () => endAt(owner, "running", ["SIGTERM"]));
 
   for (const way of [["SIGHUP"], ["SIGKILL"], ["SIGSTOP", "SIGKILL"]] as const)
     it(`ended by ${way.join("+")} while its agent works loses no work`, () =>
