@@ -47,7 +47,7 @@ export default defineConfig({
       isolated("contract", 3 * MINUTE_MS, 2, 5),
       isolated("attack", 3 * MINUTE_MS, 2, 6),
       isolated("e2e", 5 * MINUTE_MS, 1, 7),
-      isolated("machines", 5 * MINUTE_MS, 1, 8),
+      isolated("machines", 5 * MINUTE_MS, 2, 8),
     ],
   },
 });

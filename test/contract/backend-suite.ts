@@ -5,13 +5,16 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import {
   type Backend,
   type Bottle,
@@ -40,105 +43,150 @@ function sh(bottle: Bottle, script: string): ReturnType<Bottle["exec"]> {
   return bottle.exec(["/bin/sh", "-c", script]);
 }
 
+interface SuiteOptions {
+  readonly skip?: boolean;
+  /** Tests that only look into a bottle get the same one: for where making one takes long. */
+  readonly isShared?: boolean;
+}
+
 /** Runs the contract over one backend. */
 export function describeBackend(
   name: string,
   open: () => Promise<Backend>,
-  options: object,
+  { isShared = false, ...options }: SuiteOptions,
   attachment: SuiteAttachment = BY_SOCKETS,
 ): void {
   describe(`backend ${name}`, options, () => {
     const { createBundleHost } = attachment;
     const launchers = async () => ({ backend: await open(), bundleHost: createBundleHost() });
-    const makeWorld = (bottle: string = DEFAULT_BOTTLE): World =>
-      makeAnyWorld(`${bottle}\n${attachment.setting}`);
+    const makeWorld = (
+      bottle: string = DEFAULT_BOTTLE,
+      onEnd?: (remove: () => void) => void,
+    ): World => makeAnyWorld(`${bottle}\n${attachment.setting}`, onEnd);
     const expectNothingLeft = (world: World, when?: string): Promise<void> =>
       expectGone(attachment, world, when);
+    let shared: Promise<Bottle> | undefined;
+    const ends: (() => void)[] = [];
+    const lookInto = (look: (bottle: Bottle) => Promise<void>) => async () => {
+      if (isShared) {
+        shared ??= openIn(
+          makeWorld(undefined, (end) => void ends.push(end)),
+          await launchers(),
+        );
+        return look(await shared);
+      }
+      await using bottle = await openIn(makeWorld(), await launchers());
+      await look(bottle);
+    };
+    beforeAll(() => {
+      process.env["BB_TEST_LEAK"] = "leaked";
+    });
+    afterAll(async () => {
+      delete process.env["BB_TEST_LEAK"];
+      await (await shared)?.close();
+      for (const end of ends) end();
+    });
 
     describe("programs", () => {
-      it("run with their own output and status", async () => {
-        await using bottle = await openIn(makeWorld(), await launchers());
-        const result = await sh(bottle, "echo out; echo err >&2; exit 3");
-        expect(result.stdout.toString()).toBe("out\n");
-        expect(result.stderr.toString()).toBe("err\n");
-        expect(result.exitCode).toBe(3);
-        expect((await sh(bottle, "true")).exitCode).toBe(0);
-      });
+      it(
+        "run with their own output and status",
+        lookInto(async (bottle) => {
+          const result = await sh(bottle, "echo out; echo err >&2; exit 3");
+          expect(result.stdout.toString()).toBe("out\n");
+          expect(result.stderr.toString()).toBe("err\n");
+          expect(result.exitCode).toBe(3);
+          expect((await sh(bottle, "true")).exitCode).toBe(0);
+        }),
+      );
 
-      it("tell the signal that ended them", async () => {
-        await using bottle = await openIn(makeWorld(), await launchers());
-        expect((await sh(bottle, "kill -KILL $$")).signal).toBe("SIGKILL");
-        const session = await bottle.start(["/bin/sleep", "60"]);
-        session.kill("SIGTERM");
-        expect((await session.exited).signal).toBe("SIGTERM");
-      });
+      it(
+        "tell the signal that ended them",
+        lookInto(async (bottle) => {
+          expect((await sh(bottle, "kill -KILL $$")).signal).toBe("SIGKILL");
+          const session = await bottle.start(["/bin/sleep", "60"]);
+          session.kill("SIGTERM");
+          expect((await session.exited).signal).toBe("SIGTERM");
+        }),
+      );
 
-      it("say why they cannot be executed", async () => {
-        await using bottle = await openIn(makeWorld(), await launchers());
-        await sh(bottle, "touch ~/plain");
-        await expect(bottle.exec(["no-such-program"])).rejects.toMatchObject({
-          code: "launch.agent",
-          details: { code: "ENOENT" },
-        });
-        await expect(bottle.exec(["/home/node/plain"])).rejects.toMatchObject({
-          code: "launch.agent",
-          details: { code: "EACCES" },
-        });
-      });
+      it(
+        "say why they cannot be executed",
+        lookInto(async (bottle) => {
+          await sh(bottle, "touch ~/plain");
+          await expect(bottle.exec(["no-such-program"])).rejects.toMatchObject({
+            code: "launch.agent",
+            details: { code: "ENOENT" },
+          });
+          await expect(bottle.exec(["/home/node/plain"])).rejects.toMatchObject({
+            code: "launch.agent",
+            details: { code: "EACCES" },
+          });
+        }),
+      );
 
-      it("read their input to its end", async () => {
-        await using bottle = await openIn(makeWorld(), await launchers());
-        const input = "x".repeat(3_000_000);
-        const result = await bottle.exec(["wc", "-c"], { input });
-        expect(result.stdout.toString().trim()).toBe("3000000");
-      });
+      it(
+        "read their input to its end",
+        lookInto(async (bottle) => {
+          const input = "x".repeat(3_000_000);
+          const result = await bottle.exec(["wc", "-c"], { input });
+          expect(result.stdout.toString().trim()).toBe("3000000");
+        }),
+      );
 
-      it("get the planned environment and nothing of ours", async () => {
-        process.env["BB_TEST_LEAK"] = "leaked";
-        await using bottle = await openIn(makeWorld(), await launchers());
-        const result = await bottle.exec(["env"], { env: { EXTRA: "given" } });
-        delete process.env["BB_TEST_LEAK"];
-        const env = result.stdout.toString();
-        expect(env).not.toContain("leaked");
-        expect(env).toContain("EXTRA=given");
-        const { name: host } = attachment.door(bottle);
-        expect(env).toContain(`HTTPS_PROXY=http://${host}:9099`);
-        expect(env).toContain(`BOT_BOTTLE_SLUG=${bottle.id}`);
-      });
+      it(
+        "get the planned environment and nothing of ours",
+        lookInto(async (bottle) => {
+          const result = await bottle.exec(["env"], { env: { EXTRA: "given" } });
+          const env = result.stdout.toString();
+          expect(env).not.toContain("leaked");
+          expect(env).toContain("EXTRA=given");
+          const { name: host } = attachment.door(bottle);
+          expect(env).toContain(`HTTPS_PROXY=http://${host}:9099`);
+          expect(env).toContain(`BOT_BOTTLE_SLUG=${bottle.id}`);
+        }),
+      );
 
-      it("answer while another program floods and nobody reads it", async () => {
-        await using bottle = await openIn(makeWorld(), await launchers());
-        const flood = await bottle.start(["/bin/sh", "-c", "yes | head -c 30000000"]);
-        expect((await sh(bottle, "echo here")).stdout.toString()).toBe("here\n");
-        flood.kill("SIGKILL");
-      });
+      it(
+        "answer while another program floods and nobody reads it",
+        lookInto(async (bottle) => {
+          const flood = await bottle.start(["/bin/sh", "-c", "yes | head -c 30000000"]);
+          expect((await sh(bottle, "echo here")).stdout.toString()).toBe("here\n");
+          flood.kill("SIGKILL");
+        }),
+      );
     });
 
     describe("files", () => {
-      it("go in and come back as they were", async () => {
-        const world = makeWorld();
-        await using bottle = await openIn(world, await launchers());
-        const source = join(world.root, "tree");
-        mkdirSync(join(source, "sub", "empty"), { recursive: true });
-        writeFileSync(join(source, "sub", "ä file.txt"), "content");
-        writeFileSync(join(source, "run.sh"), "#!/bin/sh\necho ran\n");
-        chmodSync(join(source, "run.sh"), 0o755);
-        symlinkSync("/etc/passwd", join(source, "link"));
-        await bottle.copyIn(parseGuestPath("/home/node/tree"), readHostTree(source as never));
-        expect((await bottle.exec(["/home/node/tree/run.sh"])).stdout.toString()).toBe("ran\n");
-        const target = join(world.root, "back");
-        await writeHostTree(target as never, bottle.copyOut(parseGuestPath("/home/node/tree")));
-        expect(readFileSync(join(target, "sub", "ä file.txt"), "utf8")).toBe("content");
-        expect(readdirSync(target).sort()).toEqual(["link", "run.sh", "sub"]);
-      });
+      it(
+        "go in and come back as they were",
+        lookInto(async (bottle) => {
+          const root = mkdtempSync(join(tmpdir(), "bb-tree-"));
+          onTestFinished(() => rmSync(root, { recursive: true, force: true }));
+          const source = join(root, "tree");
+          mkdirSync(join(source, "sub", "empty"), { recursive: true });
+          writeFileSync(join(source, "sub", "ä file.txt"), "content");
+          writeFileSync(join(source, "run.sh"), "#!/bin/sh\necho ran\n");
+          chmodSync(join(source, "run.sh"), 0o755);
+          symlinkSync("/etc/passwd", join(source, "link"));
+          await bottle.copyIn(parseGuestPath("/home/node/tree"), readHostTree(source as never));
+          expect((await bottle.exec(["/home/node/tree/run.sh"])).stdout.toString()).toBe("ran\n");
+          const target = join(root, "back");
+          await writeHostTree(target as never, bottle.copyOut(parseGuestPath("/home/node/tree")));
+          expect(readFileSync(join(target, "sub", "ä file.txt"), "utf8")).toBe("content");
+          expect(readdirSync(target).sort()).toEqual(["link", "run.sh", "sub"]);
+        }),
+      );
 
-      it("that are missing are an error", async () => {
-        await using bottle = await openIn(makeWorld(), await launchers());
-        const read = async () => {
-          for await (const item of bottle.copyOut(parseGuestPath("/home/node/missing"))) void item;
-        };
-        await expect(read()).rejects.toMatchObject({ code: "launch.copy" });
-      });
+      it(
+        "that are missing are an error",
+        lookInto(async (bottle) => {
+          const read = async () => {
+            for await (const item of bottle.copyOut(parseGuestPath("/home/node/missing")))
+              void item;
+          };
+          await expect(read()).rejects.toMatchObject({ code: "launch.copy" });
+        }),
+      );
 
       it("of the prompt and the workspace are there before the agent", async () => {
         const world = makeWorld();
@@ -154,21 +202,23 @@ export function describeBackend(
     });
 
     describe("the world outside", () => {
-      it("is its doors and nothing else", async () => {
-        await using bottle = await openIn(makeWorld(), await launchers());
-        const { name: _, ...place } = attachment.door(bottle);
-        const door = { type: "door", ...place, timeoutMs: 2000 } as const;
-        expect(await bottle.guest.probe({ ...door, port: 9099 })).toBe("connected");
-        expect(await bottle.guest.probe({ ...door, port: 9100 })).toBe("refused");
-        const interfaces = (await bottle.guest.probe({ type: "interfaces" })).split(",");
-        expect(interfaces).toContain("lo");
-        expect(interfaces).toHaveLength(1 + attachment.interfaces);
-        expect(await bottle.guest.inspectIsolation()).toEqual([]);
-        for (const host of ["192.0.2.1", "127.0.0.53", "2001:db8::1", "169.254.169.254"]) {
-          const answer = await bottle.guest.probe({ type: "tcp", host, port: 53, timeoutMs: 2000 });
-          expect(attachment.nowhere, host).toContain(answer);
-        }
-      });
+      it(
+        "is its doors and nothing else",
+        lookInto(async (bottle) => {
+          const { name: _, ...place } = attachment.door(bottle);
+          const door = { type: "door", ...place, timeoutMs: 2000 } as const;
+          expect(await bottle.guest.probe({ ...door, port: 9099 })).toBe("connected");
+          expect(await bottle.guest.probe({ ...door, port: 9100 })).toBe("refused");
+          const interfaces = (await bottle.guest.probe({ type: "interfaces" })).split(",");
+          expect(interfaces).toContain("lo");
+          expect(interfaces).toHaveLength(1 + attachment.interfaces);
+          expect(await bottle.guest.inspectIsolation()).toEqual([]);
+          for (const host of ["192.0.2.1", "127.0.0.53", "2001:db8::1", "169.254.169.254"]) {
+            const probe = { type: "tcp", host, port: 53, timeoutMs: 2000 } as const;
+            expect(attachment.nowhere, host).toContain(await bottle.guest.probe(probe));
+          }
+        }),
+      );
 
       it("that answers ends the launch and leaves nothing", async () => {
         const world = makeWorld();

@@ -2,7 +2,7 @@
 import { type Backend, openBackend, parseHostPath } from "../../src/index.ts";
 import { readHomeId } from "../../src/process/ownership.ts";
 import { testBase } from "../support/docker.ts";
-import { docker } from "../support/docker-bottle.ts";
+import { docker } from "../support/docker-command.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
 /** Answers of probes are kept for the whole file, as they are in an operator's home. */

@@ -3,43 +3,27 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
-import { systemClock } from "../../src/base/clock.ts";
-import { silentLogger } from "../../src/base/log.ts";
-import {
-  createExec,
-  findLeftovers,
-  findOrphanRuns,
-  LAUNCH_STEPS,
-  reap,
-  removeOrphanRun,
-} from "../../src/index.ts";
+import { findLeftovers, LAUNCH_STEPS } from "../../src/index.ts";
 import { createFakeBackend } from "../../src/testing/index.ts";
 import { makeWorld, type World } from "../support/bottle-world.ts";
 import { processesAround } from "../support/find-secrets.ts";
-import { AGENT, endBy, leftovers, runUntil, startPaused, WAYS } from "../support/kill-matrix.ts";
+import {
+  AGENT,
+  cleanUp,
+  endBy,
+  leftovers,
+  runUntil,
+  startPaused,
+  WAYS,
+} from "../support/kill-matrix.ts";
 import { requires } from "../support/requires.ts";
 
-const exec = createExec();
+const fake = createFakeBackend();
 /** Other suites may mount what they like: ours name the world. */
 function mountsOf(world: World): string[] {
   return readFileSync("/proc/self/mounts", "utf8")
     .split("\n")
     .filter((line) => line.includes(world.root));
-}
-
-/** What cleanup does, with the fake backend's reaper for its records. */
-async function cleanUp(world: World): Promise<void> {
-  const ports = {
-    exec,
-    clock: systemClock,
-    log: silentLogger,
-    searchPath: world.env["PATH"] ?? "",
-    env: world.env,
-  };
-  for (const item of await findLeftovers(world.home)) {
-    await reap(item, world.home, ports, item.backend === "fake" ? createFakeBackend() : undefined);
-  }
-  for (const directory of await findOrphanRuns(world.home)) await removeOrphanRun(directory);
 }
 
 const PLATFORMS = [
@@ -67,7 +51,7 @@ for (const platform of PLATFORMS) {
           await runUntil(child, `AT ${step}`);
           expect(processesAround(world.root)).not.toEqual([]);
           await endBy(child, way);
-          await cleanUp(world);
+          await cleanUp(world, fake);
           await vi.waitFor(
             () => expect(processesAround(world.root), `${way.join("+")} at ${step}`).toEqual([]),
             { timeout: 10_000 },
@@ -94,7 +78,7 @@ describe("an owner that is ended while its agent works", requires("bwrap", "user
       ]);
       await runUntil(child, "RUNNING");
       await endBy(child, way);
-      await cleanUp(world);
+      await cleanUp(world, fake);
       await vi.waitFor(() => expect(processesAround(world.root)).toEqual([]), { timeout: 10_000 });
       const [slug = ""] = readdirSync(world.home.state);
       const workspace = join(world.home.state, slug, "workspace");

@@ -1,11 +1,21 @@
 // What tests need that end a bottle's owner in the middle: an owner that stops at a step, the ways to end it, and what is left.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { createExec } from "../../src/index.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { silentLogger } from "../../src/base/log.ts";
+import {
+  type Backend,
+  createExec,
+  findLeftovers,
+  findOrphanRuns,
+  reap,
+  removeOrphanRun,
+} from "../../src/index.ts";
 import type { Child } from "../../src/process/exec.ts";
 import type { World } from "./bottle-world.ts";
 
 const exec = createExec();
+const PROGRAMS = join(import.meta.dirname, "../fixtures/programs");
 
 /** Each way in which an owner is ended. */
 export const WAYS: readonly (readonly NodeJS.Signals[])[] = [
@@ -27,14 +37,17 @@ export function startPaused(
   argv: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<Child> {
-  return exec.start(
-    [process.execPath, join(import.meta.dirname, "../fixtures/programs", program), ...argv],
-    {
-      cwd: world.project,
-      env: { ...world.env, ...env, BOT_BOTTLE_HOME: world.home.home },
-      stdio: ["ignore", "pipe", "pipe"],
-    },
-  );
+  return exec.start([process.execPath, pathOf(program), ...argv], {
+    cwd: world.project,
+    env: { ...world.env, ...env, BOT_BOTTLE_HOME: world.home.home },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
+/** Built to one file where Node is not to strip types itself. */
+function pathOf(program: string): string {
+  const built = join(PROGRAMS, program.replace(/ts$/, "mjs"));
+  return existsSync(built) ? built : join(PROGRAMS, program);
 }
 
 /** Resolves once the child has said something. */
@@ -72,4 +85,18 @@ export function leftovers(world: World): string[] {
     ...below(world.home.queue),
     ...sockets,
   ];
+}
+
+/** Does what the command `cleanup` does; a backend that is given reaps its own records. */
+export async function cleanUp(world: World, given?: Backend): Promise<void> {
+  const ports = {
+    exec,
+    clock: systemClock,
+    log: silentLogger,
+    searchPath: world.env["PATH"] ?? "",
+    env: world.env,
+  };
+  for (const item of await findLeftovers(world.home))
+    await reap(item, world.home, ports, item.backend === given?.name ? given : undefined);
+  for (const directory of await findOrphanRuns(world.home)) await removeOrphanRun(directory);
 }

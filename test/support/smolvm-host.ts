@@ -1,11 +1,12 @@
 // The emulated host in which the real smolvm boots, as tests use it: a private copy of the saved machine, gone when disposed.
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { AgentClient, ExecOptions, ExecResult } from "../hosts/agent-client.ts";
 import { Emulator } from "../hosts/emulator.ts";
 import { HostHungError } from "../hosts/host-hung-error.ts";
+import { findDeadRuns, RUN_PREFIX } from "../hosts/leftovers.ts";
 import { FOLDER_TAGS } from "../hosts/qemu.ts";
 import { machineTraits, type SmolvmVersion } from "../hosts/recipe.ts";
 import { SAVED } from "../hosts/template.ts";
@@ -15,7 +16,6 @@ export { HostHungError } from "../hosts/host-hung-error.ts";
 
 const REPOSITORY = join(import.meta.dirname, "../..");
 const RESTORE_MS = 60_000;
-const RUN_PREFIX = "bb-host-";
 
 export interface MachineHostOptions {
   readonly version?: SmolvmVersion;
@@ -65,21 +65,13 @@ function builtHost(): string {
   return built.stdout.toString().trim();
 }
 
-/** Removes what processes have left that were killed; their emulators died with them. */
-function removeOrphans(): void {
-  for (const name of readdirSync(tmpdir())) {
-    const pid = new RegExp(`^${RUN_PREFIX}(\\d+)-`).exec(name)?.[1];
-    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
-    rmSync(join(tmpdir(), name), { recursive: true, force: true });
-  }
-}
-
 /** Restores a copy of the saved machine. */
 export async function openMachineHost(options: MachineHostOptions = {}): Promise<MachineHost> {
   const { version = "1.32.2" } = options;
   const host = builtHost();
   const from = performance.now();
-  removeOrphans();
+  // Left by processes that were killed; their emulators died with them.
+  for (const dead of findDeadRuns()) rmSync(dead, { recursive: true, force: true });
   const directory = mkdtempSync(join(tmpdir(), `${RUN_PREFIX}${process.pid}-`));
   const share = join(directory, "io");
   mkdirSync(share);

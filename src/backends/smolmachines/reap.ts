@@ -2,7 +2,7 @@
 import { killIfSame } from "../../process/identity.ts";
 import type { BackendPorts, GuestResources } from "../contract.ts";
 import { isStateDir, removeBase, removeStateDir } from "./state-dir.ts";
-import { findVmms, waitUntilGone } from "./vmm.ts";
+import { findProcesses, waitUntilGone } from "./vmm.ts";
 
 /** Kinds of objects that a record names. */
 export const OBJECTS = {
@@ -12,6 +12,8 @@ export const OBJECTS = {
   seenState: "smolvm-seen-state",
   base: "smolvm-base",
 } as const;
+/** A command may have started a machine after we looked; killed, it starts no other. */
+const MAX_ROUNDS = 3;
 const SEEN_STATE = /^\/tmp\/bot-bottle-seen-[0-9a-f]{16}\/\d{1,2}-smolvm$/;
 
 /** Ends the processes of a record, then what else belongs to its machines. */
@@ -21,7 +23,7 @@ export async function reapMachines(resources: GuestResources, ports: BackendPort
   await endMachines(resources.objects, ports);
 }
 
-/** Kills the machines whose state is named, then removes the state: smolvm's record of a machine goes with it. */
+/** Kills the machines whose state is named and the commands that work on it, then removes the state: smolvm's record of a machine goes with it. */
 export async function endMachines(
   objects: GuestResources["objects"],
   ports: Pick<BackendPorts, "clock">,
@@ -29,9 +31,12 @@ export async function endMachines(
   const seen = (objects[OBJECTS.seenState] ?? []).filter(
     (path) => isStateDir(path) || SEEN_STATE.test(path),
   );
-  const machines = seen.flatMap(findVmms);
-  for (const machine of machines) killIfSame(machine, "SIGKILL");
-  for (const machine of machines) await waitUntilGone(machine, ports);
+  for (let round = 0; round < MAX_ROUNDS; round += 1) {
+    const found = seen.flatMap(findProcesses);
+    if (found.length === 0) break;
+    for (const one of found) killIfSame(one, "SIGKILL");
+    for (const one of found) await waitUntilGone(one, ports);
+  }
   for (const path of objects[OBJECTS.state] ?? []) removeStateDir(path);
   for (const path of objects[OBJECTS.base] ?? []) removeBase(path);
 }

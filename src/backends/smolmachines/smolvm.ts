@@ -10,6 +10,7 @@ import { explainExit } from "./explain.ts";
 import type { SmolvmFeatures } from "./features.ts";
 import { hasFlag } from "./features.ts";
 import type { SmolvmProgram } from "./program.ts";
+import { STATE_VARIABLE } from "./vmm.ts";
 
 /** Time for a command that starts nothing; they take milliseconds. */
 const COMMAND_MS = 30_000;
@@ -45,7 +46,7 @@ export function smolvmEnv(
   const state = reach(access, stateDir);
   const env = helperEnv(searchPath);
   env["HOME"] = state;
-  env["SMOLVM_DATA_DIR"] = state;
+  env[STATE_VARIABLE] = state;
   // A first start from an archive would boot a second machine to prepare a disk that only this bottle would use.
   env["SMOLVM_IMAGE_SEEDS"] = "0";
   env["SMOLVM_SECCOMP"] = "enforce";

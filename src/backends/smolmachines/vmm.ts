@@ -1,4 +1,4 @@
-/** The process that is a machine on the host: found by what it was started with, so that a dead owner's can be ended too. */
+/** The processes of a machine on the host: found by what they were started with, so that a dead owner's can be ended too. */
 import { readdirSync, readFileSync } from "node:fs";
 import type { Clock } from "../../base/clock.ts";
 import { systemCode } from "../../base/errors.ts";
@@ -6,19 +6,32 @@ import { isAlive, type ProcessIdentity, readStartTime } from "../../process/iden
 
 /** Argument with which smolvm starts itself as a machine. */
 const BOOT_VERB = "_boot-vm";
+/** Variable by which every command of ours is told where its state is. */
+export const STATE_VARIABLE = "SMOLVM_DATA_DIR";
 /** Time for a killed machine to be gone; its memory is given back first. */
 const GONE_MS = 3_000;
 const GONE_STEP_MS = 20;
 
-/** Machines whose state lies below `state` as they see it; empty where there is no /proc. */
-export function findVmms(state: string): readonly ProcessIdentity[] {
+/**
+ * Machines whose state lies below `state` as they see it, and the commands of ours that work on it: one that is still starting a
+ * machine when its owner is killed would go on. Empty where there is no /proc.
+ */
+export function findProcesses(state: string): readonly ProcessIdentity[] {
   return listPids().flatMap((pid) => {
-    const argv = readArgv(pid);
-    if (!argv.includes(BOOT_VERB) || !argv.some((arg) => arg.startsWith(`${state}/`))) return [];
+    if (!isMachine(pid, state) && !isCommand(pid, state)) return [];
     const startTime = readStartTime(pid);
     return startTime === undefined ? [] : [{ pid, startTime }];
   });
 }
+
+function isMachine(pid: number, state: string): boolean {
+  const argv = readStrings(pid, "cmdline");
+  return argv.includes(BOOT_VERB) && argv.some((arg) => arg.startsWith(`${state}/`));
+}
+
+/** Also before it has become smolvm: the environment is given to what leads to it. */
+const isCommand = (pid: number, state: string): boolean =>
+  readStrings(pid, "environ").includes(`${STATE_VARIABLE}=${state}`);
 
 /** Fields of a process that show how it is confined; undefined when it is gone or cannot be asked. */
 export function readConfinement(
@@ -57,8 +70,8 @@ function listPids(): readonly number[] {
   }
 }
 
-const readArgv = (pid: number): readonly string[] =>
-  (readText(`/proc/${pid}/cmdline`) ?? "").split("\0");
+const readStrings = (pid: number, file: "cmdline" | "environ"): readonly string[] =>
+  (readText(`/proc/${pid}/${file}`) ?? "").split("\0");
 
 function readText(path: string): string | undefined {
   try {

@@ -38,8 +38,6 @@ let around: readonly Suite[] = [newSuite([])];
 let finishing: Body[] = [];
 const settings = {
   results: process.env["SUITE_RESULTS"] ?? "/dev/stdout",
-  part: Number(process.env["SUITE_PART"] ?? 1),
-  parts: Number(process.env["SUITE_PARTS"] ?? 1),
   timeoutMs: Number(process.env["SUITE_TIMEOUT_MS"] ?? DEFAULT_TIMEOUT_MS),
   only: new RegExp(process.env["SUITE_ONLY"] ?? ""),
 };
@@ -184,9 +182,7 @@ async function enter(suites: readonly Suite[]): Promise<void> {
 
 async function runAll(): Promise<void> {
   const fullName = (it: Case): string => [...(it.suites.at(-1)?.names ?? []), it.name].join(" ");
-  const chosen = cases
-    .filter((_, at) => at % settings.parts === settings.part - 1)
-    .filter((it) => settings.only.test(fullName(it)));
+  const chosen = cases.filter((it) => settings.only.test(fullName(it)));
   for (const one of chosen) {
     try {
       await enter(one.suites);

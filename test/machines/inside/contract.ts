@@ -2,4 +2,4 @@
 import { openBackend } from "../../../src/index.ts";
 import { describeBackend } from "../../contract/backend-suite.ts";
 
-describeBackend("smolmachines", () => openBackend("smolmachines"), {});
+describeBackend("smolmachines", () => openBackend("smolmachines"), { isShared: true });
