@@ -1,6 +1,8 @@
-// Bottles on an internal network that fail while both of their containers come up: whoever fails, nothing is left on the engine.
-import { execFileSync } from "node:child_process";
-import { afterAll, describe, expect, it } from "vitest";
+// Bottles on an internal network, from their start to what is left of them: nothing, whoever fails while both containers come up, and
+// however soon their end is told.
+import { execFileSync, spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import { type Backend, openBackend } from "../../src/index.ts";
 import { makeWorld, openIn, type World } from "../support/bottle-world.ts";
 import { testBase } from "../support/docker.ts";
@@ -11,6 +13,7 @@ const BOTTLE = [
   "attachment: internal",
   "agent_provider: { template: command, settings: { argv: [/bin/true] } }",
 ].join("\n");
+const MAIN = join(import.meta.dirname, "../../src/cli/main.ts");
 const TAG = `bot-bottle-test-late:${process.pid}`;
 /** A bundle that fails when its guest has long come up. */
 const LATE = [
@@ -36,6 +39,17 @@ describe("a bottle on an internal network", requires("docker"), () => {
     docker("ps", "-aq", "--filter", `name=${label}`) +
     docker("network", "ls", "-q", "--filter", `name=${label}`);
 
+  it("is told that its bundle's image is missing, not what is missing without it", async () => {
+    const missing = world({ BOT_BOTTLE_SIDECAR_IMAGE: "bot-bottle-none:1" });
+    const backend = await openBackend("docker");
+    await expect(openIn(missing, { backend }, { label: "no-image" })).rejects.toMatchObject({
+      code: "launch.image",
+      message: expect.stringContaining('"bot-bottle-none:1" was not found'),
+      hint: expect.stringContaining("BOT_BOTTLE_SIDECAR_IMAGE"),
+    });
+    expect(left("no-image")).toBe("");
+  });
+
   it("takes its guest off the network when its bundle fails", async () => {
     const input = LATE.join("\n").replace("$base", testBase());
     execFileSync("docker", ["build", "-q", "-t", TAG, "-"], { input });
@@ -48,6 +62,47 @@ describe("a bottle on an internal network", requires("docker"), () => {
     );
     await expect(opening).rejects.toMatchObject({ code: "sidecar.start" });
     expect(left("late")).toBe("");
+  });
+
+  it("is told to have ended before the engine has removed it, and its name can be had again at once", async () => {
+    const [backend, own] = [await openBackend("docker"), world()];
+    const first = await openIn(own, { backend }, { label: "again" });
+    const report = await first.close();
+    expect(report.failures).toEqual([]);
+    const second = await openIn(own, { backend }, { label: "again" });
+    expect(await report.gone).toEqual([]);
+    const { stdout } = await second.exec([
+      "/bin/sh",
+      "-c",
+      "curl -s -x $HTTPS_PROXY http://e.test/",
+    ]);
+    expect(stdout.toString()).toContain("egress: host-not-allowed");
+    expect(await (await second.close()).gone).toEqual([]);
+    expect(left("again")).toBe("");
+  });
+
+  it("has left nothing on the engine when its owner's process has ended", async () => {
+    const { home, env, project } = world();
+    const args = [
+      "start",
+      "worker",
+      "--headless",
+      "--yes",
+      "--backend",
+      "docker",
+      "--label",
+      "swept",
+    ];
+    const { status, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
+      cwd: project,
+      env: { ...env, BOT_BOTTLE_HOME: home.home },
+      encoding: "utf8",
+    });
+    expect([status, stderr]).toEqual([0, expect.stringContaining("audit log ends at")]);
+    expect(stderr).not.toContain("left over");
+    expect(docker("network", "ls", "-q", "--filter", "name=swept")).toBe("");
+    // Containers are removed by the engine when they end, and networks only after they ended.
+    await vi.waitFor(() => expect(left("swept")).toBe(""), { timeout: 5_000 });
   });
 
   it(
