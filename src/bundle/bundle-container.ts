@@ -188,6 +188,9 @@ function carrierOf(start: ContainerStart, life: Life): BundleCarrier {
     kill: async () => {
       if (!hasEnded) await engine.containers.remove(id);
       await exited;
+      // The engine removes it in its own time.
+      const removed = engine.containers.wait(id, "removed", { timeoutMs: REMOVED_MS });
+      await ignore(removed, "it is gone already", context.ports.log);
     },
   };
 }

@@ -35,9 +35,14 @@ describe("a bottle on an internal network", requires("docker"), () => {
     return { ...made, env: { ...made.env, ...images, ...more } };
   }
 
-  const left = (label: string): string =>
-    docker("ps", "-aq", "--filter", `name=${label}`) +
+  const networks = (label: string): string =>
     docker("network", "ls", "-q", "--filter", `name=${label}`);
+  /** Networks are gone at once; a container that ended is removed by the engine in its own time. */
+  async function expectNothing(label: string): Promise<void> {
+    expect(networks(label)).toBe("");
+    const containers = () => docker("ps", "-aq", "--filter", `name=${label}`);
+    await vi.waitFor(() => expect(containers()).toBe(""), { timeout: 10_000 });
+  }
 
   it("is told that its bundle's image is missing, not what is missing without it", async () => {
     const missing = world({ BOT_BOTTLE_SIDECAR_IMAGE: "bot-bottle-none:1" });
@@ -47,7 +52,7 @@ describe("a bottle on an internal network", requires("docker"), () => {
       message: expect.stringContaining('"bot-bottle-none:1" was not found'),
       hint: expect.stringContaining("BOT_BOTTLE_SIDECAR_IMAGE"),
     });
-    expect(left("no-image")).toBe("");
+    await expectNothing("no-image");
   });
 
   it("takes its guest off the network when its bundle fails", async () => {
@@ -61,7 +66,7 @@ describe("a bottle on an internal network", requires("docker"), () => {
       { label: "late" },
     );
     await expect(opening).rejects.toMatchObject({ code: "sidecar.start" });
-    expect(left("late")).toBe("");
+    await expectNothing("late");
   });
 
   it("is told to have ended before the engine has removed it, and its name can be had again at once", async () => {
@@ -78,7 +83,7 @@ describe("a bottle on an internal network", requires("docker"), () => {
     ]);
     expect(stdout.toString()).toContain("egress: host-not-allowed");
     expect(await (await second.close()).gone).toEqual([]);
-    expect(left("again")).toBe("");
+    await expectNothing("again");
   });
 
   it("has left nothing on the engine when its owner's process has ended", async () => {
@@ -100,9 +105,7 @@ describe("a bottle on an internal network", requires("docker"), () => {
     });
     expect([status, stderr]).toEqual([0, expect.stringContaining("audit log ends at")]);
     expect(stderr).not.toContain("left over");
-    expect(docker("network", "ls", "-q", "--filter", "name=swept")).toBe("");
-    // Containers are removed by the engine when they end, and networks only after they ended.
-    await vi.waitFor(() => expect(left("swept")).toBe(""), { timeout: 5_000 });
+    await expectNothing("swept");
   });
 
   it(
@@ -115,7 +118,7 @@ describe("a bottle on an internal network", requires("docker"), () => {
         code: "host.backend-unavailable",
         message: expect.stringContaining("registered with --network=none"),
       });
-      expect(left("no-net")).toBe("");
+      await expectNothing("no-net");
     },
   );
 
@@ -131,6 +134,6 @@ describe("a bottle on an internal network", requires("docker"), () => {
     };
     const opening = openIn(world(), { backend }, { label: "no-guest" });
     await expect(opening).rejects.toMatchObject({ code: "launch.not-isolated" });
-    expect(left("no-guest")).toBe("");
+    await expectNothing("no-guest");
   });
 });
