@@ -212,6 +212,24 @@ describe("a guest in a container", requires("docker"), () => {
     expect(await mine()).toEqual([]);
   });
 
+  it("is probed for without leaving an image, and one that a killed probe left goes with the next", async () => {
+    const owner = Object.values({ ...readOwner(), start_time: "1" }).join(" ");
+    const change = `LABEL bot-bottle.role=probe bot-bottle.owner="${owner}"`;
+    const image = docker("import", "--change", change, emptyTar());
+    const { probe } = await openBackend("docker");
+    expect((await probe(ports)).isAvailable).toBe(true);
+    const left = docker(
+      "images",
+      "--quiet",
+      "--no-trunc",
+      "--filter",
+      "label=bot-bottle.role=probe",
+    );
+    expect(left).not.toContain(image);
+    const mine = `label=bot-bottle.owner=${Object.values(readOwner()).join(" ")}`;
+    expect(docker("images", "--quiet", "--filter", mine)).toBe("");
+  });
+
   it("is refused where it is asked to be weaker or stronger than it can be", async () => {
     await expect(openDockerBottle(makeWorld(), { runtime: "kata" })).rejects.toMatchObject({
       code: "host.backend-unavailable",
