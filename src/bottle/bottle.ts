@@ -3,6 +3,7 @@
  * shared. A bundle that dies for good or a guest that ends closes the bottle: nothing runs on with a door and no policy.
  */
 import type { ArchiveItem, Guest, Session, SessionOptions } from "../backends/contract.ts";
+import { withDeadline } from "../base/deadline.ts";
 import { BottleError, LaunchError, ProtocolError } from "../base/errors.ts";
 import { type BottleId, type GuestPath, parseGuestPath } from "../base/ids.ts";
 import { ignore } from "../base/log.ts";
@@ -44,7 +45,15 @@ export interface CloseReport {
   readonly auditHead: string | undefined;
   /** What ended it, when it was not asked for. */
   readonly fault: unknown;
+  /**
+   * Settles when a container engine has removed what held the bottle, with what it could not. Nothing of it runs any more, so that
+   * only a process that ends waits for this. Never rejects.
+   */
+  readonly gone: Promise<readonly TeardownFailure[]>;
 }
+
+/** Time for an engine to remove two containers and their networks. */
+const GONE_MS = 15_000;
 
 /** A running bottle. Made by `launch`; use it with `await using`. */
 export class Bottle implements AsyncDisposable {
@@ -145,9 +154,20 @@ export class Bottle implements AsyncDisposable {
     const auditHead = keeper.auditHead;
     events.emit({ kind: "closed", kept, auditHead });
     events.end();
-    const report = { failures, kept, auditHead, fault: this.#fault };
+    const report = { failures, kept, auditHead, fault: this.#fault, gone: this.#removed() };
     this.#resolveClosed(report);
     return report;
+  }
+
+  async #removed(): Promise<readonly TeardownFailure[]> {
+    try {
+      const { gone } = this.#parts.bundle;
+      if (gone === undefined) return [];
+      await withDeadline(gone, { what: "the engine to remove the bottle", timeoutMs: GONE_MS });
+      return [];
+    } catch (error) {
+      return [{ label: "container engine", error }];
+    }
   }
 
   #watch(): void {

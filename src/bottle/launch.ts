@@ -62,6 +62,8 @@ export interface LaunchState {
   readonly env: Readonly<Record<string, string>>;
   /** Who keeps the operator's logins new, by slot; filled when the bundle runs. */
   readonly logins: Map<string, LoginKeeper>;
+  /** Whether the launch has succeeded. */
+  readonly outcome: { readonly isRunning: boolean };
   step(step: LaunchStep): Promise<void>;
 }
 
@@ -99,6 +101,7 @@ export async function launch(plan: BottlePlan, options: LaunchOptions): Promise<
     events,
     env: guestEnvironment(plan, options.secrets),
     logins: new Map(),
+    outcome,
     step,
   };
   const parts = await openParts(state, scope, cancel);

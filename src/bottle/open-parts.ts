@@ -69,29 +69,29 @@ export async function openBundle(
   const secrets = new Map(options.secrets);
   secrets.set(CA_KEY_SLOT, new Secret(CA_KEY_SLOT, authority.keyPem));
   const upstreamCa = await Promise.all(plan.upstreamCaFiles.map(readCaFile));
-  return scope.use(
-    "bundle",
-    await options.ports.bundleHost.launch(plan.bundle, {
-      ports: options.ports,
-      secrets,
-      configOverlay: { egress: { caCertificate: authority.certificatePem, upstreamCa } },
-      signal: state.signal,
-      onEvent: (event) => events.emit({ kind: "decision", event }),
-      onResources: (resources) =>
-        keeper.update({
-          bundle: resources.processes.map(recordedProcess),
-          bundle_objects: recordedObjects(resources.objects ?? {}),
-        }),
-      onProgress: (detail) => events.emit({ kind: "progress", step: "bundle", detail }),
-      onCredentialRefused: (slot) => void state.logins.get(slot)?.refused(),
-      onStage,
-      onFailing,
-      onRestart: (reason) => {
-        auditRestart(state, reason);
-        events.emit({ kind: "bundle-restarted", reason });
-      },
-    }),
-  );
+  const handle = await options.ports.bundleHost.launch(plan.bundle, {
+    ports: options.ports,
+    secrets,
+    configOverlay: { egress: { caCertificate: authority.certificatePem, upstreamCa } },
+    signal: state.signal,
+    onEvent: (event) => events.emit({ kind: "decision", event }),
+    onResources: (resources) =>
+      keeper.update({
+        bundle: resources.processes.map(recordedProcess),
+        bundle_objects: recordedObjects(resources.objects ?? {}),
+      }),
+    onProgress: (detail) => events.emit({ kind: "progress", step: "bundle", detail }),
+    onCredentialRefused: (slot) => void state.logins.get(slot)?.refused(),
+    onStage,
+    onFailing,
+    onRestart: (reason) => {
+      auditRestart(state, reason);
+      events.emit({ kind: "bundle-restarted", reason });
+    },
+  });
+  // A launch that failed leaves nothing, not for a moment: the next one may have the same name.
+  scope.defer("bundle on the engine", () => (state.outcome.isRunning ? undefined : handle.gone));
+  return scope.use("bundle", handle);
 }
 
 /** Keeps the operator's own logins new for as long as the bottle lives. */

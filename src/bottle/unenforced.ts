@@ -51,6 +51,10 @@ export function resolveNotes(manifest: Manifest, backend: BackendName): readonly
   const notes: string[] = [];
   if (manifest.bottle.supervise)
     notes.push("supervise: requests to the operator are refused in this version");
+  if (manifest.bottle.limits.processes !== undefined && manifest.bottle.runtime === "runsc")
+    notes.push(
+      "limits.processes: held by the container's group, which counts gVisor's own threads",
+    );
   notes.push("scanned in what leaves: known secrets; no other detectors in this version");
   if (backend === "fake") notes.push("the fake backend isolates nothing");
   return notes;

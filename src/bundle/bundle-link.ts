@@ -34,6 +34,8 @@ export interface BundleCarrier {
   readonly stdout: Readable;
   /** Settles with the end, never rejects. */
   readonly exited: Promise<ExitStatus>;
+  /** Settles when nothing of it runs any more, where that is known before it is heard how it ended; never rejects. */
+  readonly ended?: Promise<unknown>;
   /** Settles when it has its place in the world, where that takes longer than its start; a carrier without one is not ready. */
   readonly placed?: Promise<void>;
   /** Pid of the process that holds the daemons; 0 where it is none of this machine's. */
@@ -129,16 +131,21 @@ export class BundleLink {
     });
   }
 
-  /** Asks the bundle to stop, then ends it. */
-  async stop(): Promise<void> {
+  /** Asks the bundle to stop, then ends it. Nothing of it runs after; `gone` settles when nothing of it is left. */
+  async stop(): Promise<{ readonly gone: Promise<unknown> }> {
+    const { ended = this.exited } = this.#carrier;
+    let hasEnded = false;
     this.send({ kind: "stop", deadlineMs: STOP_GRACE_MS });
-    const stopped = withDeadline(this.exited, {
+    const stopped = withDeadline(Promise.race([ended, this.exited]), {
       what: "the bundle to stop",
       timeoutMs: STOP_GRACE_MS + STOP_MARGIN_MS,
       clock: this.#context.ports.clock,
     });
-    await ignore(stopped, "the kill ladder follows", this.#context.ports.log);
-    await this.#carrier.kill();
+    const noted = stopped.then(() => void (hasEnded = true));
+    await ignore(noted, "the kill ladder follows", this.#context.ports.log);
+    const gone = this.#carrier.kill();
+    if (!hasEnded) await gone;
+    return { gone };
   }
 
   #receive(chunk: Buffer): void {

@@ -4,10 +4,13 @@
  */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { LaunchError, messageOf, systemCode } from "../base/errors.ts";
-import { BOTTLE_LABEL, HOME_LABEL } from "../base/labels.ts";
-import type { Engine, NetworkBody } from "../engine/contract.ts";
+import { BOTTLE_LABEL, HOME_LABEL, OWNER_LABEL } from "../base/labels.ts";
+import { ignore } from "../base/log.ts";
+import type { Engine, Labels, NetworkBody } from "../engine/contract.ts";
 import { engineStatus } from "../engine/failure.ts";
 import type { NetworkInspect } from "../engine/schemas.ts";
+import { type Owner, ownerState, readOwner } from "../process/identity.ts";
+import { readOwnerLabel } from "../process/ownership.ts";
 import type { BundlePorts } from "./contract.ts";
 
 const CONFLICT = 409;
@@ -35,10 +38,10 @@ export interface EnsuredNetwork {
 export async function ensureNetwork(
   engine: Engine,
   body: NetworkBody,
-  clock: Pick<Clock, "sleep">,
+  clock: Pick<Clock, "sleep" | "monotonic">,
 ): Promise<EnsuredNetwork> {
   for (let attempt = 1; ; attempt += 1) {
-    const found = await engine.networks.inspect(body.Name);
+    const found = await findStaying(engine, body, clock);
     if (found !== undefined) return { id: checkNetwork(found, body), isNew: false };
     try {
       return { id: await engine.networks.create(body), isNew: true };
@@ -50,6 +53,45 @@ export async function ensureNetwork(
       await clock.sleep(RACE_PAUSE_MS);
     }
   }
+}
+
+/** Networks that this process is just removing, by engine and name. */
+const leaving = new Map<string, Promise<void>>();
+
+const keyOf = ({ endpoint }: Engine, name: string): string => `${JSON.stringify(endpoint)} ${name}`;
+
+/** Notes that networks will be removed until `gone` settles: who needs one of that name waits for it. */
+export function noteLeaving(engine: Engine, names: readonly string[], gone: Promise<void>): void {
+  for (const key of names.map((name) => keyOf(engine, name))) {
+    const noted = ignore(gone, "told to whoever removes them").then(() => {
+      if (leaving.get(key) === noted) leaving.delete(key);
+    });
+    leaving.set(key, noted);
+  }
+}
+
+/** The network of that name, unless it is on its way out: that of an earlier life of the bottle is removed after its end was told. */
+async function findStaying(
+  engine: Engine,
+  { Name, Labels: wanted = {} }: NetworkBody,
+  clock: Pick<Clock, "sleep" | "monotonic">,
+): Promise<NetworkInspect | undefined> {
+  await leaving.get(keyOf(engine, Name));
+  const giveUpAt = clock.monotonic() + LEAVE_MS;
+  for (;;) {
+    const found = await engine.networks.inspect(Name);
+    const isSame = found?.Labels[BOTTLE_LABEL] === wanted[BOTTLE_LABEL];
+    const holder = found === undefined || !isSame ? undefined : holderOf(found, wanted);
+    if (holder === undefined || clock.monotonic() >= giveUpAt) return found;
+    await clock.sleep(LEAVE_PAUSE_MS);
+  }
+}
+
+/** The living process that made what is found, where it is not the one that wants it. */
+function holderOf(found: NetworkInspect, wanted: Labels): Owner | undefined {
+  if (found.Labels[OWNER_LABEL] === wanted[OWNER_LABEL]) return undefined;
+  const owner = readOwnerLabel(found.Labels);
+  return owner === undefined || ownerState(owner, readOwner()) === "dead" ? undefined : owner;
 }
 
 /** Engines say it in two ways: of any overlap, and of the very same subnet. */
@@ -88,10 +130,12 @@ function checkNetwork(found: NetworkInspect, wanted: NetworkBody): string {
 }
 
 function labelFaults(found: NetworkInspect, wanted: NetworkBody): readonly string[] {
-  return [BOTTLE_LABEL, HOME_LABEL].flatMap((label) => {
+  const faults = [BOTTLE_LABEL, HOME_LABEL].flatMap((label) => {
     const value = wanted.Labels?.[label];
     return found.Labels[label] === value ? [] : [`it has no label ${label}=${value ?? ""}`];
   });
+  const holder = holderOf(found, wanted.Labels ?? {});
+  return holder === undefined ? faults : [...faults, `process ${holder.pid} holds it`];
 }
 
 function optionFaults(found: NetworkInspect, wanted: NetworkBody): readonly string[] {

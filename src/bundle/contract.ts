@@ -80,8 +80,13 @@ export interface BundleContext {
   readonly onFailing?: (error: unknown) => void;
 }
 
-/** A running bundle. Disposing stops it within its grace. */
+/** A running bundle. Disposing stops it within its grace: nothing of it runs after. */
 export interface BundleHandle extends AsyncDisposable {
+  /**
+   * Settles when an engine has removed, after the end, what held it: nobody has to wait for that but a process that ends. Rejects
+   * with what kept it from that. Absent where nothing is left to be removed.
+   */
+  readonly gone?: Promise<void>;
   /** Pid of the process that holds the daemons. */
   readonly pid: number;
   /** Where the guest reaches the doors, where that is not a socket. */

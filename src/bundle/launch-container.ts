@@ -18,6 +18,7 @@ import {
   type EnsuredNetwork,
   ensureNetwork,
   guardBridge,
+  noteLeaving,
   removeNetwork,
 } from "./container-network.ts";
 import type {
@@ -86,6 +87,7 @@ async function launchOn(
       context,
       start: () => published?.start() ?? startJoined(),
       clear: () => networks.remove(),
+      onClearingLate: (gone) => noteLeaving(engine, networks.names, gone),
       release: () => engine[Symbol.dispose](),
       places: {
         auditFile: CONTAINER_PATHS.audit,
@@ -138,6 +140,7 @@ interface OpenNetworks {
   readonly own: Promise<EnsuredNetwork>;
   /** Makes the one that leads outside, when the bundle wants to join it: guest and bundle start the sooner. */
   readonly outside: (() => Promise<EnsuredNetwork>) | undefined;
+  readonly names: readonly string[];
   remove(): Promise<void>;
   /** Removes what this launch made and leaves what was there. */
   removeNew(): Promise<void>;
@@ -178,6 +181,7 @@ function openNetworks(
   return {
     own,
     outside: outer === undefined ? undefined : () => makeOuter(outer),
+    names: all,
     remove: () => removeAll(() => all),
     removeNew: () => removeAll(() => made),
   };

@@ -35,6 +35,11 @@ export interface Supervision {
   readonly clear: () => Promise<void> | void;
   /** Gives up what was held for starting and clearing, once, at the very end. */
   readonly release?: () => void;
+  /**
+   * Given where what is cleared is an engine's and no door: whoever closes the bundle does not wait for it. Told when the bundle
+   * begins to stop; `gone` settles when all is cleared.
+   */
+  readonly onClearingLate?: (gone: Promise<void>) => void;
   /** Where things are for the bundle. */
   readonly places: BundlePlaces;
   readonly attachment?: AttachmentValues;
@@ -62,8 +67,10 @@ async function openLife(
 
 class SupervisedBundle implements BundleHandle {
   readonly closed: Promise<void>;
+  readonly gone: Promise<void>;
   readonly attachment?: AttachmentValues;
   readonly #closed = Promise.withResolvers<void>();
+  readonly #gone = Promise.withResolvers<void>();
   readonly #supervision: Supervision;
   readonly #mayRestart: () => boolean;
   #configure: Configure;
@@ -79,6 +86,8 @@ class SupervisedBundle implements BundleHandle {
     this.#mayRestart = createRestartBudget(supervision.context.ports.clock);
     this.closed = this.#closed.promise;
     void ignore(this.closed, "whoever holds the handle sees it too");
+    this.gone = this.#gone.promise;
+    void ignore(this.gone, "whoever holds the handle sees it too");
     this.#watch(first);
   }
 
@@ -113,11 +122,24 @@ class SupervisedBundle implements BundleHandle {
   }
 
   async #stop(): Promise<void> {
-    await this.#current.stop();
-    await this.#recovering;
+    const { onClearingLate } = this.#supervision;
+    onClearingLate?.(this.gone);
+    try {
+      const { gone } = await this.#current.stop();
+      await this.#recovering;
+      this.#gone.resolve(this.#clear(gone));
+    } catch (error) {
+      this.#gone.reject(error);
+      throw error;
+    }
+    if (onClearingLate === undefined) await this.gone;
+    this.#closed.resolve();
+  }
+
+  async #clear(gone: Promise<unknown>): Promise<void> {
+    await gone;
     await this.#supervision.clear();
     this.#supervision.release?.();
-    this.#closed.resolve();
   }
 
   #watch(process: BundleLink): void {
@@ -136,7 +158,7 @@ class SupervisedBundle implements BundleHandle {
       const next = await openLife(this.#supervision, this.#configure);
       this.#current = next;
       if (this.#stopping === undefined) this.#watch(next);
-      else await next.stop();
+      else await (await next.stop()).gone;
     } catch (error) {
       if (this.#stopping === undefined) await this.#recover(messageOf(error));
     }

@@ -78,6 +78,7 @@ export async function runBottle(
     sayEnd(plan, report, io);
     if (report.kept === undefined && isSignalStatus(outcome))
       io.output.note("bot-bottle: nothing had changed, so nothing is kept");
+    sayLeft(await report.gone, io);
     if (outcome.kind === "fault") throw outcome.error;
     return outcome.status;
   } finally {
@@ -216,12 +217,18 @@ function isSignalStatus(outcome: Outcome): boolean {
   return outcome.kind === "status" && signals.some((it) => signalStatus(it) === outcome.status);
 }
 
-function sayEnd(plan: BottlePlan, report: CloseReport, { output }: CommandIo): void {
-  const { color } = output;
-  for (const { label, error } of report.failures) {
+function sayLeft(failures: CloseReport["failures"], { output }: CommandIo): void {
+  for (const { label, error } of failures) {
     const why = error instanceof HostError ? ` (${cleanLine(error.message)})` : "";
-    output.note(color.yellow(`bot-bottle: left over: ${label}${why}; run bot-bottle cleanup`));
+    const text = `bot-bottle: left over: ${label}${why}; run bot-bottle cleanup`;
+    output.note(output.color.yellow(text));
   }
+}
+
+function sayEnd(plan: BottlePlan, report: CloseReport, io: CommandIo): void {
+  const { output } = io;
+  const { color } = output;
+  sayLeft(report.failures, io);
   if (report.auditHead !== undefined)
     output.note(color.dim(`bot-bottle: audit log ends at ${report.auditHead}`));
   if (report.kept === undefined) return;

@@ -1,7 +1,14 @@
 /** Container and exec calls. */
 
 import { LaunchError } from "../base/errors.ts";
-import type { AttachOptions, Containers, EngineStream, Execs, TerminalSize } from "./contract.ts";
+import type {
+  AttachOptions,
+  CallOptions,
+  Containers,
+  EngineStream,
+  Execs,
+  TerminalSize,
+} from "./contract.ts";
 import { rawStream, splitStream } from "./hijack.ts";
 import {
   containerSchema,
@@ -26,6 +33,15 @@ export function labelFilter(labels: Readonly<Record<string, string | undefined>>
   return JSON.stringify({ label });
 }
 
+/**
+ * Options of a call that makes something. Once it is sent it is heard to its end, whatever the signal says: an engine makes it all
+ * the same, and nobody would know. Throws the signal's reason before.
+ */
+export function untilMade({ signal, timeoutMs }: CallOptions = {}): CallOptions {
+  signal?.throwIfAborted();
+  return { timeoutMs };
+}
+
 function containerPath(id: string, rest = ""): string {
   return `/containers/${part(id)}${rest}`;
 }
@@ -37,7 +53,7 @@ export function openContainers(transport: Transport): Containers {
     create: async (name, body, options) => {
       const call = { what: `creating container "${name}"`, path: "/containers/create" };
       const created = await transport.json(
-        { ...options, ...call, method: "POST", query: { name }, body },
+        { ...untilMade(options), ...call, method: "POST", query: { name }, body },
         createdSchema,
       );
       return created.Id;

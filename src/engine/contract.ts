@@ -204,7 +204,7 @@ export interface TerminalSize {
 
 /** Containers. Names and ids are interchangeable. All removals take a missing object as success. */
 export interface Containers {
-  /** Returns the id. Throws LaunchError; status 409 means that the name is taken. */
+  /** Returns the id. Throws LaunchError; status 409 means that the name is taken. The signal keeps it from being sent, no more. */
   create(name: string, body: ContainerBody, options?: CallOptions): Promise<string>;
   start(id: string, options?: CallOptions): Promise<void>;
   /** A container that does not run is success. */
@@ -241,7 +241,7 @@ export interface Execs {
 }
 
 export interface Networks {
-  /** Returns the id. Throws LaunchError; status 409 means the name is taken, 403 and "overlaps" that the subnet is. */
+  /** Returns the id. Throws LaunchError; status 409 means the name is taken, 403 and "overlaps" that the subnet is. The signal as above. */
   create(body: NetworkBody, options?: CallOptions): Promise<string>;
   connect(
     network: string,

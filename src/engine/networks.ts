@@ -1,5 +1,5 @@
 /** Network calls. */
-import { labelFilter } from "./containers.ts";
+import { labelFilter, untilMade } from "./containers.ts";
 import type { Networks } from "./contract.ts";
 import { createdSchema, networkSchema, networksSchema } from "./schemas.ts";
 import { part, type Transport } from "./transport.ts";
@@ -11,8 +11,8 @@ export function openNetworks(transport: Transport): Networks {
   return {
     create: async (body, options) => {
       const what = `creating network "${body.Name}"`;
-      const call = { ...options, what, method: "POST" as const, path: "/networks/create", body };
-      return (await transport.json(call, createdSchema)).Id;
+      const call = { what, method: "POST" as const, path: "/networks/create", body };
+      return (await transport.json({ ...untilMade(options), ...call }, createdSchema)).Id;
     },
     connect: async (network, container, endpoint, options) => {
       await transport.call({

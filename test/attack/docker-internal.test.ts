@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Bottle, openBackend } from "../../src/index.ts";
 import { makeWorld, openIn } from "../support/bottle-world.ts";
 import { testBase } from "../support/docker.ts";
@@ -182,10 +182,10 @@ describe("a guest on its bottle's internal network", requires("docker"), () => {
   });
 
   it("leaves nothing on the engine", async () => {
-    await two[Symbol.asyncDispose]();
+    expect(await (await two.close()).gone).toEqual([]);
     const label = `label=bot-bottle.bottle=${two.id}`;
-    expect(docker("ps", "-aq", "--filter", label)).toBe("");
     expect(docker("network", "ls", "-q", "--filter", label)).toBe("");
+    await vi.waitFor(() => expect(docker("ps", "-aq", "--filter", label)).toBe(""), 5_000);
   });
 });
 

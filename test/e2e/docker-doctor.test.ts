@@ -48,6 +48,7 @@ describe("doctor with an engine", requires("docker"), () => {
       runtimes: expect.stringContaining("runc"),
       "shares kernel": "yes: same boot id",
       attachment: "sockets",
+      internal: expect.stringMatching(/^works: |^refused at launch: .*sysctl -w /),
       gvisor: expect.stringMatching(/^used for every bottle|^not (used|registered)/),
     });
     const text = (await home.run(["doctor"])).stdout.toString();

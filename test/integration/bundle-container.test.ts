@@ -18,6 +18,7 @@ import { verifyAudit } from "../../src/protocol/audit-read.ts";
 import { testBase } from "../support/docker.ts";
 import { docker } from "../support/docker-command.ts";
 import { requires } from "../support/requires.ts";
+import { tempDir } from "../support/temp-dir.ts";
 
 const TOKEN = "sk-never-in-the-environment-31337";
 const OWNER = join(import.meta.dirname, "egress-support/bundle-owner.ts");
@@ -141,7 +142,7 @@ describe("a bundle in a container", requires("docker"), () => {
     expect(await verifyAudit(join(owner.directory, "audit.jsonl"))).toMatchObject({ ok: true });
     owner.say("stop");
     expect(await owner.next("closed")).toEqual({ kind: "closed" });
-    expect(owner.leftovers()).toBe("");
+    await eventually(() => expect(owner.leftovers()).toBe(""));
     const log = readFileSync(join(owner.directory, "logs/bundle.log"), "utf8");
     expect(log).toMatch(/^\[egress\] .*loaded 1 route/m);
     expect(log).toMatch(/^\[bundle\] .*stopped by the owner/m);
@@ -284,7 +285,7 @@ describe("a bundle that is run by hand", requires("docker"), () => {
     files: Record<string, string> = {},
     mode = 0o755,
   ): string {
-    const directory = mkdtempSync(join(tmpdir(), "by-hand-"));
+    const directory = tempDir("by-hand-");
     for (const [file, text] of Object.entries(files)) writeFileSync(join(directory, file), text);
     chmodSync(directory, mode);
     const variables = env.flatMap((it) => ["-e", it]);

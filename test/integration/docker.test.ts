@@ -6,6 +6,7 @@ import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { reapDocker } from "../../src/backends/docker/reap.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLogger } from "../../src/base/log.ts";
+import { openEngine } from "../../src/engine/engine.ts";
 import { type Bottle, openBackend, parseHostPath } from "../../src/index.ts";
 import { readOwner } from "../../src/process/identity.ts";
 import { ownershipLabels } from "../../src/process/ownership.ts";
@@ -211,6 +212,37 @@ describe("a guest in a container", requires("docker"), () => {
     );
     for (const object of objects) await removeObject?.(object, ports);
     expect(await mine()).toEqual([]);
+  });
+
+  it("is known to whoever asked for it, also when that is cancelled meanwhile", async () => {
+    using engine = await openEngine(process.env);
+    const cancel = new AbortController();
+    const body = { Image: testBase(), Cmd: ["true"], HostConfig: { NetworkMode: "none" } };
+    const name = `bot-bottle-cancelled-${process.pid}`;
+    const creating = engine.containers.create(name, body, { signal: cancel.signal });
+    cancel.abort(new Error("no more"));
+    await engine.containers.remove(await creating);
+    expect(docker("ps", "-aq", "--filter", `name=${name}`)).toBe("");
+    const { signal } = cancel;
+    await expect(engine.containers.create(name, body, { signal })).rejects.toThrow("no more");
+  });
+
+  it("is probed for without leaving an image, and one that a killed probe left goes with the next", async () => {
+    const owner = Object.values({ ...readOwner(), start_time: "1" }).join(" ");
+    const change = `LABEL bot-bottle.role=probe bot-bottle.owner="${owner}"`;
+    const image = docker("import", "--change", change, emptyTar());
+    const { probe } = await openBackend("docker");
+    expect((await probe(ports)).isAvailable).toBe(true);
+    const left = docker(
+      "images",
+      "--quiet",
+      "--no-trunc",
+      "--filter",
+      "label=bot-bottle.role=probe",
+    );
+    expect(left).not.toContain(image);
+    const mine = `label=bot-bottle.owner=${Object.values(readOwner()).join(" ")}`;
+    expect(docker("images", "--quiet", "--filter", mine)).toBe("");
   });
 
   it("is refused where it is asked to be weaker or stronger than it can be", async () => {

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { type Bottle, type BottlePlan, openBottle, parseHostPath } from "../../src/index.ts";
 import type { Knobs } from "../fixtures/programs/smolvm-tsi/wire.ts";
 import { makeWorld, planIn, type World } from "../support/bottle-world.ts";
@@ -95,8 +95,9 @@ describe("a guest filtered by address", OPTIONS, () => {
     const refused = await sh(bottle, "curl -sS --max-time 10 https://not-allowed.test/ 2>&1");
     expect(refused).toContain("403");
     expect(await sh(bottle, "curl -sS --max-time 10 http://egress:9099/ 2>&1")).not.toBe("");
-    expect((await bottle.close()).failures).toEqual([]);
-    expect(onEngine(id)).toEqual([]);
+    const { failures, gone } = await bottle.close();
+    expect([failures, await gone]).toEqual([[], []]);
+    await vi.waitFor(() => expect(onEngine(id)).toEqual([]));
     expect(smolvm.running).toBe(0);
   });
 

@@ -92,7 +92,7 @@ async function prepare(engine: Engine, plan: GuestPlan, context: LaunchContext):
     ensureImage(plan.image, { engine, env: ports.env, signal, onProgress }),
     engine.info({ signal }),
   ]);
-  chooseLimits(plan.limits, info);
+  chooseLimits(plan.limits, info, plan.runtime ?? info.DefaultRuntime);
   const { id, reference } = image;
   const [node, runtime] = await Promise.all([
     findImageNode(engine, { image: id, reference, nodePath, cacheDir, signal }),
@@ -140,6 +140,9 @@ async function create(
     if (found !== undefined && isGuest(found.Config.Labels))
       await ignore(leaving(engine, name), "it does not end: then the name is taken");
     if (!(await isFree(engine, name, body.Labels?.[HOME_LABEL]))) throw nameTaken(name, error);
+    // The engine may be removing it already, in its own time.
+    const removed = engine.containers.wait(name, "removed", { timeoutMs: LEAVING_MS });
+    await ignore(removed, "it is gone already");
     return engine.containers.create(name, body, { signal });
   }
 }
@@ -175,6 +178,6 @@ function guestOf(running: RunningContainer, input: GuestInput): Guest {
     ...input,
     ...running,
     sharesKernelApi: runtime !== GVISOR,
-    limits: chooseLimits(plan.limits, info),
+    limits: chooseLimits(plan.limits, info, runtime),
   });
 }

@@ -37,8 +37,13 @@ export function adviseLimits(error: unknown, limits: LimitsPlan): unknown {
   });
 }
 
+/** Under gVisor the group counts what gVisor makes of a guest's processes. */
+function withThreads(by: string, runtime: string): string {
+  return by === "none" || runtime !== GVISOR ? by : `${by}, gVisor's own threads included`;
+}
+
 /** Throws HostError `host.limit-unavailable`. */
-export function chooseLimits(limits: LimitsPlan, info: EngineInfo): LimitReport {
+export function chooseLimits(limits: LimitsPlan, info: EngineInfo, runtime: string): LimitReport {
   const by = info.CgroupVersion === "2" ? "cgroup v2" : "cgroup v1";
   const held = (name: string, limit: number | undefined, isHeld: boolean): string => {
     if (limit === undefined) return "none";
@@ -51,7 +56,7 @@ export function chooseLimits(limits: LimitsPlan, info: EngineInfo): LimitReport 
   };
   return {
     memory: held("memory", limits.memoryBytes, info.MemoryLimit),
-    processes: held("processes", limits.processes, info.PidsLimit),
+    processes: withThreads(held("processes", limits.processes, info.PidsLimit), runtime),
     cpus: held("cpus", limits.cpus, info.CpuCfsQuota),
   };
 }

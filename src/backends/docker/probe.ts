@@ -11,6 +11,7 @@ import { describeEndpoint } from "../../engine/failure.ts";
 import type { EngineInfo } from "../../engine/schemas.ts";
 import { readBootId } from "../../process/identity.ts";
 import type { BackendPorts, BackendProbe } from "../contract.ts";
+import { describeInternal, readFilters } from "./broadcast-guard.ts";
 import { GVISOR, runtimeHint } from "./runtime.ts";
 import { probeSockets, type SocketAnswer } from "./socket-probe.ts";
 
@@ -58,6 +59,11 @@ async function capabilitiesOf(
     attachment: sockets.isReached
       ? "sockets"
       : `internal: a bound socket was not reached: ${sockets.reason}`,
+    internal: describeInternal({
+      isRoot: process.getuid?.() === 0,
+      isThisMachine: sockets.isReached && sockets.bootId === readBootId(),
+      ...readFilters(),
+    }),
     gvisor: describeGvisor(gvisor, info),
   };
 }
@@ -69,6 +75,7 @@ function describeKernel({ isReached, bootId }: SocketAnswer): string {
 
 function describeGvisor(answer: SocketAnswer | undefined, info: EngineInfo): string {
   if (answer === undefined) return `not registered; ${runtimeHint(GVISOR, info)}`;
-  if (answer.isReached) return "used for every bottle: its containers reach bound sockets";
+  if (answer.isReached)
+    return "used for every bottle: its containers reach bound sockets; limits.processes counts gVisor's own threads, too";
   return `not used: ${answer.reason}; ${runtimeHint(GVISOR, info)}`;
 }

@@ -35,6 +35,7 @@ export async function chooseRuntime(input: RuntimeInput): Promise<string | undef
     else requireNetwork(asked, info);
     return asked;
   }
+  if (attachment !== "sockets") requireNetwork(info.DefaultRuntime, info);
   if (attachment !== "sockets" || info.Runtimes[GVISOR] === undefined) return undefined;
   const { isReached } = await probeSockets({ ...input, runtime: GVISOR });
   return isReached ? GVISOR : undefined;
@@ -57,7 +58,9 @@ function requireNetwork(runtime: string, info: EngineInfo): void {
   throw new HostError(
     "host.backend-unavailable",
     `runtime ${runtime} gives its containers no network: it is registered with ${NO_NETWORK}; attachment internal needs one`,
-    { hint: "write attachment: auto into the bottle file, or remove runtime from it" },
+    {
+      hint: `write runtime: runc into the bottle file, or register ${runtime} without ${NO_NETWORK}`,
+    },
   );
 }
 
