@@ -240,6 +240,8 @@ describe("secrets in what leaves", () => {
   const base64 = Buffer.from(`xx${SCANNED}`).toString("base64");
   const percent = [...Buffer.from(SCANNED)].map((it) => `%${it.toString(16)}`).join("");
   const text = `log line\n${SCANNED}\n`;
+  const packed = gzipSync(text);
+  const twice = Buffer.concat([gzipSync("nothing"), deflateSync(text)]);
   const attempts: [string, Ask][] = [
     ["header", { headers: { "x-note": SCANNED } }],
     ["header, base64", { headers: { "x-note": base64 } }],
