@@ -251,7 +251,6 @@ describe("secrets in what leaves", () => {
     ["query, percent", { path: `/?q=${percent}` }],
     ["body", { method: "POST", body: text }],
     ["body, base64", { method: "POST", body: base64 }],
-    ["body, hex", { method: "POST", body: Buffer.from(SCANNED).toString("hex") }],
     [
       "body, gzip",
       { method: "POST", headers: { "content-encoding": "gzip" }, body: gzipSync(text) },

@@ -36,6 +36,9 @@ export interface RelayOptions {
   readonly onEnd: (error: Error | undefined) => void;
 }
 
+/** Statuses of answers that have no body, whatever their headers say. */
+const BODILESS: readonly number[] = [204, 304];
+
 /** An answer that is being relayed; resumed when the guest takes more. */
 export interface Relay {
   resume(): void;
@@ -49,10 +52,10 @@ export function relayAnswer(
   outgoing: Outgoing,
   options: RelayOptions,
 ): Relay | undefined {
-  const { secrets, isHead } = options;
+  const { secrets } = options;
   const { block } = head;
-  const codings = secrets === undefined ? [] : codingsOf(block.values("content-encoding"));
-  const isDecoded = codings.length > 0 && !isHead && head.status !== 304 && head.status !== 204;
+  const codings = codingsToUndo(head, options);
+  const isDecoded = codings.length > 0;
   const source = isDecoded ? decodedSource(body, codings) : body;
   if (source === undefined) return undefined;
   const dropped = isDecoded ? [...NEVER_RELAYED, "content-encoding"] : NEVER_RELAYED;
@@ -70,6 +73,12 @@ export function relayAnswer(
   const sink = new RelaySink(outgoing, { waiting, masker, sampler, secrets, onEnd });
   source.flow(sink);
   return source;
+}
+
+/** An echo is looked for where values were put in and a body follows. */
+function codingsToUndo(head: ReceivedHead, { secrets, isHead }: RelayOptions): readonly string[] {
+  if (secrets === undefined || isHead || BODILESS.includes(head.status)) return [];
+  return codingsOf(head.block.values("content-encoding"));
 }
 
 interface SinkParts {
