@@ -58,6 +58,7 @@ try {
     }),
     // Plain scripts: Node loads them faster than modules, and they are the same in either system.
     await bundle({ ...existing({ bundle: "src/bundle/main.ts" }), format: "iife" }),
+    await bundle({ ...existing({ suffixes: "src/bundle/suffixes.ts" }), format: "cjs" }),
     await bundle({
       ...existing({ "guest-init": "src/guest-init/main.ts" }),
       format: "iife",

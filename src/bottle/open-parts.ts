@@ -9,6 +9,7 @@ import { Secret, type Secrets } from "../base/secret.ts";
 import type { BundleHandle, BundleStage } from "../bundle/contract.ts";
 import { CA_KEY_SLOT } from "../policy/egress.ts";
 import { openAuditLog } from "../protocol/audit-log.ts";
+import { policyOf, writePolicy } from "../protocol/policy.ts";
 import type { BottleRecord } from "../protocol/record.ts";
 import { GUEST_CA_FILES, mergedCaBundle } from "../provision/ca.ts";
 import { copyHostEtc } from "../provision/host-etc.ts";
@@ -81,6 +82,9 @@ export async function openBundle(
         bundle_objects: recordedObjects(resources.objects ?? {}),
       }),
     onProgress: (detail) => events.emit({ kind: "progress", step: "bundle", detail }),
+    onReloaded: (name, config) => {
+      if (name === "egress") writePolicy(plan.paths.state, policyOf(config));
+    },
     onCredentialRefused: (slot) => void state.logins.get(slot)?.refused(),
     onStage,
     onFailing,

@@ -9,6 +9,7 @@ import { BUNDLE_PROTOCOL_VERSION, type BundleOrder } from "../protocol/bundle.ts
 import { DOOR_PORTS, formatDoor } from "../protocol/door.ts";
 import { createAuthority } from "../tls/authority.ts";
 import type { DaemonOrder } from "./daemons.ts";
+import { loadSuffixes } from "./load-suffixes.ts";
 import { parseRoutesFile } from "./routes-file.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -34,11 +35,16 @@ export interface ByHand {
   readonly notes: readonly string[];
 }
 
-/** Reads the order. Throws UsageError that names the variable or file at fault. */
-export function readByHand(env: Env, now: number): ByHand {
+/** Reads the order; `entryFile` is the bundle's own. Throws UsageError that names the variable or file at fault. */
+export function readByHand(env: Env, now: number, entryFile: string): ByHand {
   const routesFile = ROUTES_FILES.find(isThere);
   const parsed =
-    routesFile === undefined ? undefined : parseRoutesFile(readText(routesFile), routesFile);
+    routesFile === undefined
+      ? undefined
+      : parseRoutesFile(readText(routesFile), {
+          path: routesFile,
+          suffixes: () => loadSuffixes(entryFile),
+        });
   const policy = parsed?.policy ?? { routes: [], resolve: {} };
   const authority = readAuthority(now);
   const config: EgressConfig = {

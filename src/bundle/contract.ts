@@ -72,6 +72,8 @@ export interface BundleContext {
   readonly onResources: (resources: BundleResources) => Promise<void>;
   /** Told about each restart; the reason is for people. */
   readonly onRestart: (reason: string) => void;
+  /** Told that a daemon has another configuration from now on. */
+  readonly onReloaded?: (name: DaemonName, config: unknown) => void;
   /** Told that an upstream refused the value of a slot. */
   readonly onCredentialRefused?: (slot: string) => void;
   /** With `container`: told how far the first life has come, so that the guest comes up meanwhile. */

@@ -86,14 +86,15 @@ class Bundle {
   /** Runs what the environment says. */
   async runByHand(): Promise<void> {
     const { readByHand } = await import("./by-hand.ts");
-    const { order, madeCertificate, notes } = readByHand(process.env, systemClock.now());
+    const entryFile = process.argv[1] ?? "";
+    const { order, madeCertificate, notes } = readByHand(process.env, systemClock.now(), entryFile);
     for (const note of notes) log.warn(note);
     await this.#configure(order);
     // The authority that clients trust stays.
     const [egress] = order.daemons;
     const { caCertificate } = egress.config;
     this.#readAgain = () => ({
-      ...readByHand(process.env, systemClock.now()).order.daemons[0].config,
+      ...readByHand(process.env, systemClock.now(), entryFile).order.daemons[0].config,
       caCertificate,
     });
     if (madeCertificate !== undefined && this.#doors.length > 0)

@@ -2,7 +2,10 @@ import { describe, expect, it } from "vitest";
 import { parseRoutesFile } from "./routes-file.ts";
 
 const parse = (content: unknown): ReturnType<typeof parseRoutesFile> =>
-  parseRoutesFile(JSON.stringify(content), "/etc/egress/routes.json");
+  parseRoutesFile(JSON.stringify(content), {
+    path: "/etc/egress/routes.json",
+    suffixes: () => (host) => host === "pages.test",
+  });
 
 describe("the routes file of a bundle by hand", () => {
   it("gives what egress enforces", () => {
@@ -53,6 +56,7 @@ describe("the routes file of a bundle by hand", () => {
     ["no host", { routes: [{ host: "" }] }],
     ["a wildcard over everything", { routes: [{ host: "*" }] }],
     ["a wildcard over a public suffix", { routes: [{ host: "*.com" }] }],
+    ["a wildcard below names of strangers", { routes: [{ host: "*.pages.test" }] }],
     ["a URL as host", { routes: [{ host: "https://a.test/" }] }],
     [
       "an unknown carrier",
@@ -67,8 +71,21 @@ describe("the routes file of a bundle by hand", () => {
 
   it("is refused when it is not JSON, without repeating it", () => {
     const broken = (): unknown =>
-      parseRoutesFile("routes:\n- token: s3cret", "/etc/egress/routes.yaml");
+      parseRoutesFile("routes:\n- token: s3cret", {
+        path: "routes.yaml",
+        suffixes: () => undefined,
+      });
     expect(broken).toThrow(/not JSON/);
     expect(broken).not.toThrow(/s3cret/);
+  });
+
+  it("has no wildcard where nobody knows the public suffixes, and needs none without", () => {
+    const place = { path: "routes.json", suffixes: () => undefined };
+    const read = (host: string): unknown =>
+      parseRoutesFile(JSON.stringify({ routes: [{ host }] }), place);
+    expect(() => read("*.example.test")).toThrow(/public suffixes is not there/);
+    expect(read("a.example.test")).toMatchObject({
+      policy: { routes: [{ host: "a.example.test" }] },
+    });
   });
 });

@@ -5,6 +5,7 @@ import { parseJson } from "../base/json.ts";
 import { parseAuthority } from "../policy/authority.ts";
 import type { CredentialCarrier, EgressPolicy, Resolution, Route } from "../policy/egress.ts";
 import { refuseHostPattern } from "../policy/host-pattern.ts";
+import type { IsOpenToStrangers } from "./load-suffixes.ts";
 
 const text = z.string().check(z.minLength(1), z.maxLength(1024));
 const route = z.strictObject({
@@ -38,8 +39,15 @@ export interface RoutesFile {
   readonly logLevel: 0 | 1 | 2 | undefined;
 }
 
+/** Where a routes file is, and who knows the public suffixes; asked for only where a wildcard is. */
+export interface RoutesPlace {
+  readonly path: string;
+  readonly suffixes: () => IsOpenToStrangers | undefined;
+}
+
 /** Parses the file. Throws UsageError that names every place at fault. */
-export function parseRoutesFile(content: string, path: string): RoutesFile {
+export function parseRoutesFile(content: string, place: RoutesPlace): RoutesFile {
+  const { path } = place;
   const result = file.safeParse(parseContent(content, path));
   if (!result.success) {
     const places = result.error.issues
@@ -50,7 +58,7 @@ export function parseRoutesFile(content: string, path: string): RoutesFile {
   const { routes, resolve = {}, log } = result.data;
   return {
     policy: {
-      routes: routes.map((entry, index) => toRoute(entry, `routes[${index}]`, path)),
+      routes: routes.map((entry, index) => toRoute(entry, `routes[${index}]`, place)),
       resolve: Object.fromEntries(
         Object.entries(resolve).map(([name, to]) => [name, toResolution(to, path)]),
       ),
@@ -68,8 +76,10 @@ function parseContent(content: string, path: string): unknown {
   }
 }
 
-function toRoute(entry: RouteEntry, rule: string, path: string): Route {
+function toRoute(entry: RouteEntry, rule: string, place: RoutesPlace): Route {
+  const { path } = place;
   const { host, port } = toHost(entry.host, `${path}: ${rule}.host`);
+  if (host.startsWith("*.")) refuseStrangers(host, `${path}: ${rule}.host`, place);
   const { paths = [], methods = [], token } = entry;
   const isNarrow = paths.length > 0 || methods.length > 0;
   const match = {
@@ -106,6 +116,17 @@ function toHost(given: string, where: string): { host: string; port: number | un
   const refused = refuseHostPattern(host);
   if (refused !== undefined) throw unusable(where, refused);
   return { host, port: /:[0-9]+$/.test(given) ? authority.port : undefined };
+}
+
+/** The same refusal as that of a bottle file. */
+function refuseStrangers(host: string, where: string, { suffixes }: RoutesPlace): void {
+  const isOpenToStrangers = suffixes();
+  const below = host.slice(2);
+  if (isOpenToStrangers === undefined) {
+    throw unusable(where, "the list of public suffixes is not there, and wildcards need it");
+  }
+  if (!isOpenToStrangers(below)) return;
+  throw unusable(where, `${below} is a public suffix, below which names belong to strangers`);
 }
 
 function toCarrier(given: string, where: string): CredentialCarrier {

@@ -103,6 +103,7 @@ class SupervisedBundle implements BundleHandle {
       it.name === name ? { ...it, config: full } : it,
     );
     this.#configure = { ...this.#configure, daemons };
+    this.#supervision.context.onReloaded?.(name, full);
   }
 
   async renew(name: DaemonName, secrets: Secrets): Promise<void> {

@@ -37,7 +37,10 @@ describe("a build's plan", () => {
 
   it("puts the built bundle where its Dockerfile expects it", () => {
     const build = resolveBundleBuild(parseHostPath("/else/bundle.js"), NONE, ROOT);
-    expect(build.files.at(-1)).toEqual({ path: "dist/bundle.js", hostPath: "/else/bundle.js" });
+    expect(build.files.slice(-2)).toEqual([
+      { path: "dist/suffixes.js", hostPath: "/else/suffixes.js" },
+      { path: "dist/bundle.js", hostPath: "/else/bundle.js" },
+    ]);
     expect(build.tags).toEqual(["bot-bottle-sidecars:latest"]);
   });
 

@@ -64,7 +64,7 @@ export function resolveBuild(
   };
 }
 
-/** The build of the bundle's image around the built entry file. */
+/** The build of the bundle's image around the built entry file and what lies beside it. */
 export function resolveBundleBuild(
   entryPath: HostPath,
   settings: BuildSettings,
@@ -72,7 +72,15 @@ export function resolveBundleBuild(
 ): BuildPlan {
   const files = ["images/sidecars/init.sh"];
   const build = packaged({ name: "sidecars", tag: BUNDLE_TAG, files }, settings, packageRoot);
-  return { ...build, files: [...build.files, { path: "dist/bundle.js", hostPath: entryPath }] };
+  const suffixes = parseHostPath(join(dirname(entryPath), "suffixes.js"));
+  return {
+    ...build,
+    files: [
+      ...build.files,
+      { path: "dist/suffixes.js", hostPath: suffixes },
+      { path: "dist/bundle.js", hostPath: entryPath },
+    ],
+  };
 }
 
 interface Packaged {

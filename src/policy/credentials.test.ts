@@ -8,8 +8,10 @@ import {
   withoutProtocolCredentials,
 } from "./credentials.ts";
 import type { CredentialCarrier, Route } from "./egress.ts";
-import { pairHeaders } from "./headers.ts";
 import type { Placeholder } from "./placeholders.ts";
+
+const pairHeaders = (flat: readonly string[]): readonly (readonly [string, string])[] =>
+  flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1] ?? ""] as const] : []));
 
 const OWN = "bb-placeholder-aaaaaaaaaaaaaaaa";
 const OTHER = "bb-placeholder-bbbbbbbbbbbbbbbb";

@@ -10,8 +10,10 @@ import {
 } from "./decide.ts";
 import type { EgressPolicy, RequestMatch, Route } from "./egress.ts";
 import { explainRoute, explainVerdict } from "./explain.ts";
-import { pairHeaders } from "./headers.ts";
 import { normalisePath } from "./path.ts";
+
+const pairHeaders = (flat: readonly string[]): readonly (readonly [string, string])[] =>
+  flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1] ?? ""] as const] : []));
 
 function route(host: string, more: Partial<Route> = {}): Route {
   return {

@@ -80,6 +80,13 @@ describe("an explanation", () => {
     expect(credential).toBeUndefined();
   });
 
+  it("refuses a method that egress does not know", () => {
+    for (const method of ["B D", "get", "", "FOO"]) {
+      const explained = explain("https://any.example.com/", method);
+      expect(outcome(explained)).toBe("bad-request egress.protocol");
+    }
+  });
+
   it("names the credential and its place, and refuses another one", () => {
     expect(explain("https://api.example.com/v1").credential).toBe(
       "API_KEY in Authorization: Bearer",

@@ -21,6 +21,7 @@ import { type HeaderList, headerValues } from "./headers.ts";
 import { matchesHost } from "./host-pattern.ts";
 import { ALLOWLIST_PATH, INTROSPECTION_RULE, isIntrospection } from "./introspect.ts";
 import { matchesHeaderValue, matchesPath, matchesSlashedPath } from "./match-path.ts";
+import { isMethod } from "./methods.ts";
 import { formatTarget, normalisePath, readingsOf } from "./path.ts";
 import type { Deny, Verdict } from "./verdict.ts";
 
@@ -105,6 +106,9 @@ function explainIntrospection(request: PolicyRequest): RequestExplanation {
 }
 
 function readRequest({ method, url, headers }: AskedRequest): PolicyRequest | Deny {
+  if (!isMethod(method)) {
+    return deny("bad-request", PROTOCOL, "the method is not one of HTTP; use one that is");
+  }
   const match = /^(https?):\/\/([^/?#]*)([/?][^#]*)?(?:#.*)?$/i.exec(url);
   if (match === null) {
     return deny("bad-request", PROTOCOL, "this is no http or https URL; write https://host/path");

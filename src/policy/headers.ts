@@ -3,15 +3,6 @@
 /** Name and value of each header line, in order. */
 export type HeaderList = readonly (readonly [name: string, value: string])[];
 
-/** Pairs up a flat list of names and values, the form in which Node gives raw headers. */
-export function pairHeaders(flat: readonly string[]): HeaderList {
-  const pairs: (readonly [string, string])[] = [];
-  for (let index = 0; index + 1 < flat.length; index += 2) {
-    pairs.push([flat[index] ?? "", flat[index + 1] ?? ""]);
-  }
-  return pairs;
-}
-
 /** All values of a header, whatever the case of its name. */
 export function headerValues(headers: HeaderList, name: string): readonly string[] {
   const wanted = name.toLowerCase();

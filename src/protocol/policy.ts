@@ -1,6 +1,6 @@
 /** The policy of egress on its way to the bundle and in a bottle's state: one schema for both. Holds no secret value. */
 
-import { writeFileSync } from "node:fs";
+import { renameSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
@@ -91,9 +91,18 @@ export const POLICY_FILE = "policy.json";
 
 /** Writes a bottle's policy into its state directory, for whoever asks later what it may do. */
 export function writePolicy(stateDir: string, policy: EgressPolicy): void {
-  writeFileSync(join(stateDir, POLICY_FILE), `${JSON.stringify(policy, undefined, 2)}\n`, {
-    mode: 0o600,
-  });
+  const file = join(stateDir, POLICY_FILE);
+  const next = `${file}.new`;
+  // By a rename: whoever reads meanwhile gets one of both whole.
+  writeFileSync(next, `${JSON.stringify(policy, undefined, 2)}\n`, { mode: 0o600 });
+  renameSync(next, file);
+}
+
+/** The policy in a configuration of egress. Throws ProtocolError when there is none. */
+export function policyOf(config: unknown): EgressPolicy {
+  const parsed = z.looseObject({ policy: policySchema }).safeParse(config);
+  if (parsed.success) return completePolicy(parsed.data.policy);
+  throw new ProtocolError("protocol.message", "a configuration of egress has no policy");
 }
 
 /** Reads a bottle's policy; undefined when there is none. Throws ProtocolError when it is not one. */

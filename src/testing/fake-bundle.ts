@@ -52,8 +52,9 @@ async function openFakeBundle(plan: BundlePlan, context: BundleContext): Promise
     closed: closed.promise,
     reloads,
     renew: () => Promise.resolve(),
-    reload: (_name, config) => {
+    reload: (name, config) => {
       reloads.push(config);
+      context.onReloaded?.(name, config);
       return Promise.resolve();
     },
     decide: (event) => context.onEvent(event),

@@ -97,6 +97,11 @@ export const ROOMS: readonly Room[] = [
     may: [...BUNDLE, "bundle", "sidecars/*/daemon"],
     instead: "import a sidecar's daemon.ts; everything else comes with the plan",
   },
+  {
+    room: "bundle/suffixes",
+    may: ["manifest/public-suffix"],
+    instead: "it is a file of its own beside the bundle, for the one list",
+  },
   { room: "bundle", may: BUNDLE, instead: "bundle gets a plan; daemons are for bundle/main.ts" },
   { room: "guest-init", may: ["base", "process", "protocol"], instead: "send it as an init frame" },
   {

@@ -174,6 +174,7 @@ describe("the package", () => {
       "dist/index.js",
       "dist/testing.js",
       "dist/bundle.js",
+      "dist/suffixes.js",
       "dist/guest-init.js",
       "dist/types/index.d.ts",
       "dist/THIRD-PARTY-LICENSES",

@@ -114,6 +114,9 @@ async function prepare(): Promise<void> {
   const entry = join(import.meta.dirname, "../../src/bundle/main.ts");
   const options = { bundle: true, platform: "node", format: "iife", target: "node24" } as const;
   await build({ ...options, entryPoints: [entry], outfile, logLevel: "warning" });
+  const suffixes = join(import.meta.dirname, "../../src/bundle/suffixes.ts");
+  const beside = { entryPoints: [suffixes], outfile: join(built, "suffixes.js") };
+  await build({ ...options, ...beside, format: "cjs", logLevel: "warning" });
   base = testBase();
   using engine = await openEngine(process.env);
   const env = { ...process.env, BOT_BOTTLE_BASE_IMAGE: base };
@@ -345,6 +348,19 @@ describe("a bundle that is run by hand", requires("docker"), () => {
       );
       expect(docker("inspect", "-f", "{{.State.ExitCode}}", container)).toBe("1");
       expect(logs(container)).toMatch(reason);
+    } finally {
+      remove(container);
+    }
+  });
+
+  it.each([
+    ["*.github.io", "github.io is a public suffix"],
+    ["*.co.uk:8443", "co.uk is a public suffix"],
+    ["*.example.com", "loaded 1 route"],
+  ])("judges a wildcard as a bottle file does: %s", async (host, said) => {
+    const container = runByHand([], { "routes.json": JSON.stringify({ routes: [{ host }] }) });
+    try {
+      await eventually(() => expect(logs(container)).toContain(said));
     } finally {
       remove(container);
     }

@@ -313,4 +313,40 @@ describe("a WebSocket", () => {
     expect(upgrades).toEqual([]);
     socket.destroy();
   });
+
+  it("lets arrive what was sent right before the end", async () => {
+    const arrived = new Promise<string[]>((resolve) => {
+      serve = (peer) => peer.socket.on("close", () => resolve(peer.messages));
+    });
+    const { peer } = await open();
+    peer.socket.cork();
+    for (const text of ["one", "two", "x".repeat(70_000), "last"]) peer.send(text);
+    peer.socket.uncork();
+    peer.socket.end();
+    expect(await arrived).toEqual(["one", "two", "x".repeat(70_000), "last"]);
+  });
+
+  it("carries floods of short messages in their order", async () => {
+    const sent = Array.from({ length: 20_000 }, (_, at) => String(at));
+    const arrived = new Promise<string[]>((resolve) => {
+      serve = (peer) =>
+        peer.socket.on("data", () => {
+          if (peer.messages.length === sent.length) resolve(peer.messages);
+        });
+    });
+    const { peer } = await open();
+    peer.socket.cork();
+    for (const text of sent) peer.send(text);
+    peer.socket.uncork();
+    expect(await arrived).toEqual(sent);
+    peer.socket.destroy();
+  });
+
+  it("ends with a message of many small frames", async () => {
+    const { peer } = await open();
+    peer.send("x", OPCODES.text, false);
+    for (let at = 0; at < 1500; at += 1) peer.send("x", OPCODES.continuation, false);
+    await once(peer.socket, "close");
+    expect(peer.closeCode).toBe(1002);
+  });
 });

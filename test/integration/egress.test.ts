@@ -240,6 +240,8 @@ describe("secrets in what leaves", () => {
   const base64 = Buffer.from(`xx${SCANNED}`).toString("base64");
   const percent = [...Buffer.from(SCANNED)].map((it) => `%${it.toString(16)}`).join("");
   const text = `log line\n${SCANNED}\n`;
+  const packed = gzipSync(text);
+  const twice = Buffer.concat([gzipSync("nothing"), deflateSync(text)]);
   const attempts: [string, Ask][] = [
     ["header", { headers: { "x-note": SCANNED } }],
     ["header, base64", { headers: { "x-note": base64 } }],
@@ -249,7 +251,6 @@ describe("secrets in what leaves", () => {
     ["query, percent", { path: `/?q=${percent}` }],
     ["body", { method: "POST", body: text }],
     ["body, base64", { method: "POST", body: base64 }],
-    ["body, hex", { method: "POST", body: Buffer.from(SCANNED).toString("hex") }],
     [
       "body, gzip",
       { method: "POST", headers: { "content-encoding": "gzip" }, body: gzipSync(text) },
@@ -282,6 +283,10 @@ describe("secrets in what leaves", () => {
         body: Buffer.concat([gzipSync("x"), Buffer.from(text)]),
       },
     ],
+    ["body, zlib that nobody names", { method: "POST", body: deflateSync(text) }],
+    ["body, base64 of gzip", { method: "POST", body: `{"a":"${packed.toString("base64")}"}` }],
+    ["body, behind gzip that nobody names", { method: "POST", body: twice }],
+    ["query, base64 of gzip", { path: `/?q=${packed.toString("base64url")}` }],
     ["the real token", { method: "POST", body: TOKEN }],
   ];
 
@@ -474,15 +479,29 @@ describe("upstreams", () => {
   });
 
   it("reads an encoded answer to mask in it, and refuses one it cannot read", async () => {
+    const packed = gzipSync(`token ${TOKEN}`);
+    const answers: Readonly<Record<string, readonly [string, Buffer]>> = {
+      "/": ["gzip", packed],
+      "/odd": ["odd", packed],
+      "/twice": ["gzip, gzip", gzipSync(packed)],
+      "/plain": ["gzip", Buffer.from("said to be packed, and is not")],
+      "/other": ["br", packed],
+    };
     upstream.handler = (request, response) => {
-      const coding = request.url === "/odd" ? "odd" : "gzip";
+      const [coding, body] = answers[request.url ?? ""] ?? ["identity", packed];
       response.writeHead(200, { "content-encoding": coding });
-      response.end(gzipSync(`token ${TOKEN}`));
+      response.end(body);
     };
     const answer = await api();
     expect(answer.body).toBe(`token ${"*".repeat(TOKEN.length)}`);
     expect(answer.headers["content-encoding"]).toBeUndefined();
-    expect((await api({ path: "/odd" })).status).toBe(502);
+    for (const path of ["/odd", "/twice", "/plain", "/other"]) {
+      const { status, body } = await api({ path });
+      expect([status, body]).toEqual([
+        502,
+        expect.stringMatching(/^egress: upstream-failed: .* an encoding that cannot be read/),
+      ]);
+    }
   });
 });
 

@@ -20,6 +20,7 @@ import { RecordKeeper } from "../../src/bottle/claim.ts";
 import { openAgentLog } from "../../src/cli/agent-log.ts";
 import { openEventsFile } from "../../src/cli/events-file.ts";
 import { createExec, EventHub, findLeftovers, findUnrecorded, reap } from "../../src/index.ts";
+import { readPolicy } from "../../src/protocol/policy.ts";
 import { readRecord } from "../../src/protocol/record.ts";
 import { removeTree } from "../../src/provision/remove-tree.ts";
 import { createFakeBackend, createFakeBundleHost } from "../../src/testing/index.ts";
@@ -326,5 +327,19 @@ describe("the agent's log", () => {
     expect(readFileSync(path, "utf8")).toBe(
       "1234567890\n[bot-bottle: the log is full, and what follows is not in it]\n",
     );
+  });
+
+  it("tells the policy in force, also after a reload", async () => {
+    const world = makeWorld();
+    const { backend, bundleHost } = launchers();
+    const bottle = await openIn(world, { backend, bundleHost });
+    const { state } = bottle.plan.paths;
+    expect((await readPolicy(state))?.routes).toEqual(bottle.plan.policy.routes);
+    const [bundle] = bundleHost.launched;
+    const policy = { routes: [], resolve: { "a.test": { address: "10.0.0.1" } } };
+    await bundle?.reload("egress", { policy, logLevel: 1 });
+    expect(await readPolicy(state)).toMatchObject(policy);
+    expect(readdirSync(state)).not.toContain("policy.json.new");
+    await bottle.close();
   });
 });

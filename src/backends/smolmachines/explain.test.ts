@@ -1,6 +1,6 @@
 // What smolvm says, as recorded from it, becomes the class, the words and the hint that a user needs.
 import { describe, expect, it } from "vitest";
-import { explainExit, isUnknownMachine, lastWords } from "./explain.ts";
+import { explainExit, lastWords } from "./explain.ts";
 
 const failed = (stderr: string) => ({
   exitCode: 1,
@@ -48,15 +48,5 @@ describe("lastWords", () => {
   it("prefers the error to what follows it", () => {
     expect(lastWords("Error: first\n  tip: later\n")).toBe("first");
     expect(lastWords("note: no packed assets found\n")).toBeUndefined();
-  });
-});
-
-describe("isUnknownMachine", () => {
-  it("knows both forms", () => {
-    expect(isUnknownMachine("Error: vm not found: x")).toBe(true);
-    expect(
-      isUnknownMachine("Error: config operation failed: machine status: machine 'x' not found"),
-    ).toBe(true);
-    expect(isUnknownMachine("Error: machine 'x' is not running")).toBe(false);
   });
 });

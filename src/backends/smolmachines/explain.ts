@@ -68,11 +68,6 @@ const MEANINGS: readonly Meaning[] = [
   },
 ];
 
-/** True when the machine of that name is not known to smolvm. */
-export function isUnknownMachine(stderr: string): boolean {
-  return /vm not found: |machine '[^']*' not found/.test(stderr);
-}
-
 /** The error of a command that failed. */
 export function explainExit(what: string, result: RunResult): BottleError {
   const stderr = result.stderr.toString("utf8");

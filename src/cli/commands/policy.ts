@@ -86,7 +86,7 @@ async function runPolicy({ args, flags }: ParsedArgs, io: CommandIo): Promise<nu
       hint: `bot-bottle policy explain ${name} https://example.com/`,
     });
   }
-  const method = (flagText(flags, "method") ?? "GET").toUpperCase();
+  const method = parseMethod(flagText(flags, "method") ?? "GET");
   const headers = flagList(flags, "header").map(parseHeader);
   const explanation = explainRequest(policy, { method, url, headers });
   if (isSet(flags, "json")) io.output.json(describeExplanation(explanation));
@@ -143,6 +143,17 @@ function show(policy: EgressPolicy, flags: ParsedArgs["flags"], { output }: Comm
   );
   output.print([...(routes.length === 0 ? ["no host"] : routes), ...resolve].join("\n"));
   return 0;
+}
+
+/** RFC 9110, 5.6.2. */
+const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
+
+function parseMethod(text: string): string {
+  if (TOKEN.test(text)) return text.toUpperCase();
+  throw new UsageError(
+    "usage.invalid",
+    `--method "${text}" is no method; a word such as POST is expected`,
+  );
 }
 
 function parseHeader(text: string): readonly [string, string] {

@@ -200,6 +200,7 @@ describe("what is not found", () => {
     expect(finish(none.detector.find(textView("body", "x".repeat(100)), 10))).toEqual({
       findings: [],
       isComplete: true,
+      packed: [],
     });
   });
 

@@ -11,6 +11,7 @@ import {
   type LiteralMatcher,
   MIN_LITERAL_BYTES,
 } from "./literal-matcher.ts";
+import { findPacked, type Packed } from "./packed.ts";
 import type { Steps } from "./steps.ts";
 import type { Detection, Detector, Finding, View } from "./types.ts";
 import { variantsOf } from "./variants.ts";
@@ -60,6 +61,7 @@ interface Search {
   readonly projected: LiteralMatcher;
   readonly limit: number;
   readonly hits: Hit[];
+  readonly packed: Packed[];
   /** Layers without a hit, by length: other orders of decoding lead to the same bytes again. */
   readonly clean: Map<number, Buffer[]>;
   /** Bytes that may still be decoded. */
@@ -81,11 +83,11 @@ export function compileKnownSecrets(secrets: readonly NamedSecret[]): KnownSecre
   );
   function* find(view: View, limit: number): Steps<Detection> {
     const budget = Math.max(MIN_DECODE_BYTES, view.bytes.length * MAX_DECODE_FACTOR);
-    const results = { hits: [], clean: new Map(), budget, unsettled: 0, isComplete: true };
-    const search: Search = { literals: matcher, projected, limit, ...results };
+    const results = { hits: [], packed: [], clean: new Map(), unsettled: 0, isComplete: true };
+    const search: Search = { literals: matcher, projected, limit, budget, ...results };
     if (matcher.longest > 0) yield* searchLayer(search, view.bytes, [], 0);
     const findings = search.hits.map((hit) => toFinding(hit, view));
-    return { findings, isComplete: search.isComplete };
+    return { findings, isComplete: search.isComplete, packed: search.packed };
   }
   return {
     detector: {
@@ -133,6 +135,7 @@ function* searchLayer(search: Search, bytes: Buffer, path: Path, depth: number):
     yield;
   }
   yield* searchLiterals(search, search.literals, bytes, path);
+  notePacked(search, bytes);
   yield* withProjection(bytes, (layer) =>
     searchLiterals(search, search.projected, layer.bytes, [...path, layer]),
   );
@@ -162,8 +165,19 @@ function* descend(search: Search, layer: Layer, path: Path, depth: number): Step
 /** Most of what runs decode to is noise: literals are looked for in all of it, more only where it reads as text. */
 function* searchRuns(search: Search, layer: Layer, path: Path, depth: number): Steps<void> {
   yield* searchLiterals(search, search.literals, layer.bytes, [...path, layer]);
+  notePacked(search, layer.bytes);
   const text = yield* textLayer(layer.bytes);
   if (text !== undefined) yield* descend(search, text, [...path, layer], depth);
+}
+
+/** Places that may be packed and are looked at. */
+const MAX_PACKED = 256;
+
+function notePacked(search: Search, bytes: Buffer): void {
+  const room = MAX_PACKED - search.packed.length;
+  const found = findPacked(bytes, room + 1);
+  if (found.length > room) search.isComplete = false;
+  else search.packed.push(...found);
 }
 
 function* searchLiterals(

@@ -1,7 +1,7 @@
 /** Takes found values out of bytes and text. What cannot be taken out for certain is reported, so that the caller refuses. */
 import { scanSteps } from "./scan.ts";
 import { finish, type Steps } from "./steps.ts";
-import { type Finding, type ScanPolicy, textView, type View } from "./types.ts";
+import { type Finding, type ScanPolicy, textView, type Unjudged, type View } from "./types.ts";
 
 /** What stands where a value was; fits URLs, headers, JSON strings and host labels are refused before. */
 export const MASK = "***";
@@ -53,13 +53,16 @@ export function* redactSteps(
   for (let round = 0; round <= MAX_MASK_ROUNDS; round += 1) {
     const results = yield* scanSteps({ ...view, bytes }, policy);
     if (results.length === 0) return { ok: true, bytes, findings: all };
-    const found = results.filter((it) => it.kind === "secret");
+    const found = results.filter(canMask);
     all.push(...found);
     if (found.length < results.length) break;
     bytes = maskFindings(bytes, found, replacement);
   }
   return { ok: false, findings: all };
 }
+
+const canMask = (it: Finding | Unjudged): it is Finding =>
+  it.kind === "secret" && it.isPacked !== true;
 
 /** Text that is safe to log or show: every known value masked, or the mask alone when that is not certain. */
 export function maskText(text: string, policy: ScanPolicy): string {

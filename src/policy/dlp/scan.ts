@@ -2,29 +2,49 @@
  * Runs all detectors over one view. Findings inside one of the bottle's own placeholders are dropped. Invariant: an empty answer
  * means that everything was looked at.
  */
-import { finish, type Steps } from "./steps.ts";
+import { type Packed, packedAtStart } from "./packed.ts";
+import { finish, type Steps, waitFor } from "./steps.ts";
 import type { Detection, Detector, Finding, ScanPolicy, Unjudged, View } from "./types.ts";
 
 /** Most findings of one detector in one view: more change no decision, and redaction scans again. */
 export const MAX_FINDINGS = 256;
 
-/** Searches a view; findings come in order of their offset, what could not be judged after them. */
+/** Searches a view at once, without what is packed in it; findings come in order of their offset, what could not be judged after them. */
 export function scan(view: View, policy: ScanPolicy): Scan {
-  return finish(scanSteps(view, policy));
+  return finish(scanSteps(view, { ...policy, unpack: undefined }));
 }
 
 /** What a search gives. */
 export type Scan = readonly (Finding | Unjudged)[];
 
-/** The same in steps, for what a guest may make long. */
+/** The same in steps, for what a guest may make long, and with what is packed. */
 export function* scanSteps(view: View, policy: ScanPolicy): Steps<Scan> {
+  return yield* scanLevel(view, policy, { depth: 0, left: MAX_UNPACKED_BYTES });
+}
+
+/** Most bytes that are unpacked from one view. */
+const MAX_UNPACKED_BYTES: number = 8 * 1024 * 1024;
+/** Packed data inside packed data. */
+const MAX_PACKED_DEPTH = 3;
+
+/** How far unpacking has come. */
+interface Level {
+  readonly depth: number;
+  /** Bytes that may still be unpacked. */
+  left: number;
+}
+
+function* scanLevel(view: View, policy: ScanPolicy, level: Level): Steps<Scan> {
   const detections: Detection[] = [];
   for (const detector of policy.detectors) {
     const isUndone = view.form !== undefined && detector.undoes?.includes(view.form) === true;
     detections.push(isUndone ? NOTHING : yield* detector.find(view, MAX_FINDINGS));
   }
   // Nearly everything is clean, and then nobody needs to know where placeholders stand.
-  if (detections.every((it) => it.findings.length === 0 && it.isComplete)) return CLEAN;
+  if (detections.every((it) => it.findings.length === 0 && it.isComplete)) {
+    const packed = detections.find((it) => it.packed !== undefined)?.packed ?? [];
+    return packed.length === 0 ? CLEAN : yield* scanPacked(packed, { view, policy, level });
+  }
   const inert = policy.placeholders.flatMap((text) => occurrences(view.bytes, text));
   const judged = policy.detectors.map((detector, index) =>
     judge(detector, { view, detection: detections[index] ?? UNSEEN }, inert),
@@ -34,6 +54,44 @@ export function* scanSteps(view: View, policy: ScanPolicy): Steps<Scan> {
     .toSorted((a, b) => a.offset - b.offset || b.length - a.length);
   return [...findings, ...judged.flatMap((it) => it.unjudged ?? [])];
 }
+
+interface Unpacking {
+  readonly view: View;
+  readonly policy: ScanPolicy;
+  readonly level: Level;
+}
+
+/** Searches what is in packed data, and what is behind it. */
+function* scanPacked(packed: readonly Packed[], { view, policy, level }: Unpacking): Steps<Scan> {
+  const { unpack } = policy;
+  const { surface } = view;
+  if (unpack === undefined) return CLEAN;
+  const open = [...packed];
+  for (let next = open.shift(); next !== undefined; next = open.shift()) {
+    const unpacked = yield* waitFor(unpack(next));
+    if (unpacked === undefined) continue;
+    if (unpacked !== "beyond-bounds") {
+      const rest = next.bytes.subarray(unpacked.end);
+      if (packedAtStart(rest) === "zlib") open.push({ format: "zlib", bytes: rest });
+    }
+    const inner = unpacked === "beyond-bounds" ? undefined : unpacked.bytes;
+    if (inner === undefined || inner.length > level.left || level.depth >= MAX_PACKED_DEPTH) {
+      return [{ kind: "unjudged", detector: UNPACKING, surface }];
+    }
+    level.left -= inner.length;
+    const results = yield* scanLevel({ surface, form: "packed", bytes: inner }, policy, {
+      depth: level.depth + 1,
+      left: level.left,
+    });
+    if (results.length > 0) return results.map((it) => hidden(it, next.format));
+  }
+  return CLEAN;
+}
+
+const UNPACKING = "unpacking";
+
+const hidden = (it: Finding | Unjudged, format: string): Finding | Unjudged =>
+  it.kind === "unjudged" ? it : { ...it, isPacked: true, encoding: `${format}+${it.encoding}` };
 
 const CLEAN: Scan = [];
 const NOTHING: Detection = { findings: [], isComplete: true };

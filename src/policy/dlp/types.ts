@@ -1,10 +1,11 @@
 /** The language of detection: what is looked at, what was found, and what a detector is. No type here holds a secret's value. */
+import type { Packed } from "./packed.ts";
 import type { Steps } from "./steps.ts";
 
 /** Where bytes were taken from. */
 export type Surface = "url" | "header" | "body" | "host";
 
-/** In what other words a body was read: a part with its transfer encoding undone, fields of a form, strings of JSON, a packed file. */
+/** In what other words a body was read: a part by itself, fields of a form, strings of JSON, what was packed. */
 export type ViewForm = "part" | "form" | "json" | "packed";
 
 /** One piece of what leaves, as the guest sent it. */
@@ -27,6 +28,8 @@ export interface Finding {
   readonly surface: Surface;
   readonly offset: number;
   readonly length: number;
+  /** It stands in packed data, where nothing can be masked. */
+  readonly isPacked?: boolean;
 }
 
 /** Says that a view may hide something: looking further would cost more than is allowed. It cannot be masked, only refused. */
@@ -40,7 +43,18 @@ export interface Unjudged {
 export interface Detection {
   readonly findings: readonly Finding[];
   readonly isComplete: boolean;
+  /** What it came upon that may be packed. */
+  readonly packed?: readonly Packed[];
 }
+
+/** Formats that hold one packed stream. */
+export type PackedFormat = "gzip" | "zlib" | "zstd";
+
+/** What was in packed data, and where that ends; `beyond-bounds` where it is more than is looked at, undefined where nothing was packed. */
+export type Unpacked =
+  | { readonly bytes: Buffer; readonly end: number }
+  | "beyond-bounds"
+  | undefined;
 
 /** Finds one kind of thing. `anchored` detectors are on by default for egress, `generic` ones for git-gate. */
 export interface Detector {
@@ -59,6 +73,8 @@ export interface ScanPolicy {
   readonly detectors: readonly Detector[];
   /** Placeholders of this bottle: a finding inside one is dropped. */
   readonly placeholders: readonly string[];
+  /** Undoes packed data; without it nothing is unpacked. */
+  readonly unpack?: ((packed: Packed) => Promise<Unpacked>) | undefined;
 }
 
 /** Makes a view of text. */

@@ -1,12 +1,12 @@
 /**
  * What a body says in other words: parts of a form with their transfer encodings undone, fields decoded, the strings of
- * JSON, what is packed. Each is shown to the detectors beside the body itself. Invariant: what has more of it than is looked
+ * JSON. Each is shown to the detectors beside the body itself. Invariant: what has more of it than is looked
  * at is said to be beyond the bounds.
  */
 import { parseJson } from "../../base/json.ts";
+import { packedAtStart } from "../../policy/dlp/packed.ts";
 import type { ScanPolicy, ViewForm } from "../../policy/dlp/types.ts";
 import { decodeQueryText } from "../../policy/query.ts";
-import { decodeBody } from "./decode-body.ts";
 import { type Part, partsOf } from "./multipart.ts";
 
 /** Another form of a body. */
@@ -28,11 +28,7 @@ interface Source {
 }
 
 /** Derives the forms that a detector does not undo itself. */
-export async function deriveViews(
-  bytes: Buffer,
-  contentType: string,
-  policy: ScanPolicy,
-): Promise<DerivedViews> {
+export function deriveViews(bytes: Buffer, contentType: string, policy: ScanPolicy): DerivedViews {
   const wants = (form: ViewForm): boolean =>
     policy.detectors.some((it) => it.undoes?.includes(form) !== true);
   return derive({ bytes, contentType, depth: 0 }, wants);
@@ -40,13 +36,13 @@ export async function deriveViews(
 
 type Wants = (form: ViewForm) => boolean;
 
-async function derive(source: Source, wants: Wants): Promise<DerivedViews> {
-  const { bytes, contentType } = source;
+function derive(source: Source, wants: Wants): DerivedViews {
+  const { bytes, contentType, depth } = source;
   const type = contentType.split(";")[0]?.trim().toLowerCase() ?? "";
   if (type.startsWith("multipart/")) return deriveParts(source, wants);
   const views: DerivedView[] = [];
-  const packed = wants("packed") ? await unpack(bytes) : undefined;
-  if (packed !== undefined) views.push({ form: "packed", bytes: packed });
+  // What may be packed shows at the beginning of a view.
+  if (depth > 0 && packedAtStart(bytes) !== undefined) views.push({ form: "part", bytes });
   if (wants("form") && type === "application/x-www-form-urlencoded") {
     views.push({ form: "form", bytes: Buffer.from(decodeQueryText(bytes.toString("latin1"))) });
   }
@@ -57,13 +53,13 @@ async function derive(source: Source, wants: Wants): Promise<DerivedViews> {
   return views;
 }
 
-async function deriveParts(source: Source, wants: Wants): Promise<DerivedViews> {
+function deriveParts(source: Source, wants: Wants): DerivedViews {
   const parts = partsOf(source.bytes, source.contentType);
   if (parts === "beyond-bounds" || source.depth >= MAX_DEPTH) return "beyond-bounds";
   const views: DerivedView[] = [];
   for (const part of parts) {
     if (wants("part") && part.isEncoded) views.push({ form: "part", bytes: part.bytes });
-    const inner = await derive(innerSource(part, source.depth), wants);
+    const inner = derive(innerSource(part, source.depth), wants);
     if (inner === "beyond-bounds") return inner;
     views.push(...inner);
   }
@@ -75,18 +71,6 @@ const innerSource = ({ bytes, contentType }: Part, depth: number): Source => ({
   contentType,
   depth: depth + 1,
 });
-
-/** First bytes of formats that hold one packed stream. */
-const MAGICS = [
-  { coding: "gzip", magic: Buffer.from([0x1f, 0x8b, 0x08]) },
-  { coding: "zstd", magic: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]) },
-] as const;
-
-/** A file that was packed by whoever sends it; what only looks like one, or is too long, stays as it is. */
-async function unpack(bytes: Buffer): Promise<Buffer | undefined> {
-  const packed = MAGICS.find(({ magic }) => bytes.subarray(0, magic.length).equals(magic));
-  return packed && decodeBody(bytes, [packed.coding]);
-}
 
 /** All strings of a JSON text, one a line; undefined where it is none. */
 function stringsOf(bytes: Buffer): Buffer | undefined {

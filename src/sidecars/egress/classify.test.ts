@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
 import type { Authority } from "../../policy/authority.ts";
-import { pairHeaders } from "../../policy/headers.ts";
 import { classify, type RawRequest } from "./classify.ts";
 import { HeaderBlock } from "./header-block.ts";
+
+const pairHeaders = (flat: readonly string[]): readonly (readonly [string, string])[] =>
+  flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1] ?? ""] as const] : []));
 
 const tunnel: Authority = { host: "api.test", port: 443, kind: "name" };
 interface More extends Partial<RawRequest> {

@@ -7,11 +7,9 @@ export const MAX_DECODED_BYTES: number = 8 * 1024 * 1024;
 /** A body that grows more than this is a bomb; text in a common log format compresses 20 to 40 times. */
 export const MAX_RATIO = 100;
 /** Growth up to this size is never counted as a bomb. */
-const MIN_DECODED_BYTES: number = 256 * 1024;
+export const MIN_DECODED_BYTES: number = 256 * 1024;
 /** Encodings on top of each other. */
 const MAX_LAYERS = 3;
-
-type Decoder = (bytes: Buffer, maxOutputLength: number) => Promise<Buffer>;
 
 /** The content codings of a message, outermost last; empty when there is none. */
 export function codingsOf(values: readonly string[]): readonly string[] {
@@ -38,41 +36,57 @@ export async function decodeBody(
   return bytes;
 }
 
+/** Undefined also where something stands behind the encoded data: decoders ignore it, and somebody else may not. */
 async function decodeOne(
   bytes: Buffer,
   coding: string,
   limit: number,
 ): Promise<Buffer | undefined> {
-  try {
-    return await decoderOf(coding)?.(bytes, limit);
-  } catch (error) {
-    // Broken data and passed bounds have codes of zlib; anything else is a fault of ours.
-    if (systemCode(error) === undefined) throw error;
-    return undefined;
+  for (const decode of decodersOf(coding)) {
+    try {
+      const result: unknown = await decode(bytes, { info: true, maxOutputLength: limit });
+      if (isInfo(result) && result.engine.bytesWritten >= bytes.length) return result.buffer;
+    } catch (error) {
+      // Broken data and passed bounds have codes of zlib; anything else is a fault of ours.
+      if (systemCode(error) === undefined) throw error;
+    }
   }
+  return undefined;
 }
 
-/** Loaded on first use: most requests are not encoded. */
-function decoderOf(coding: string): Decoder | undefined {
+/** What the platform's decoders give when asked how far they have read. */
+export interface DecodeInfo {
+  readonly buffer: Buffer;
+  readonly engine: { readonly bytesWritten: number };
+}
+
+/** Whether it is what was asked for. */
+export function isInfo(result: unknown): result is DecodeInfo {
+  return typeof result === "object" && result !== null && "engine" in result;
+}
+
+interface DecodeOptions {
+  readonly info: true;
+  readonly maxOutputLength: number;
+}
+
+type Decode = (bytes: Buffer, options: DecodeOptions) => Promise<unknown>;
+
+/** What undoes a coding, tried in this order. Loaded on first use: most requests are not encoded. */
+function decodersOf(coding: string): readonly Decode[] {
   const zlib = process.getBuiltinModule("node:zlib");
-  const gunzip = promisify<Buffer, { maxOutputLength: number }, Buffer>(zlib.gunzip);
-  const inflate = promisify<Buffer, { maxOutputLength: number }, Buffer>(zlib.inflate);
-  const inflateRaw = promisify<Buffer, { maxOutputLength: number }, Buffer>(zlib.inflateRaw);
-  const brotli = promisify<Buffer, { maxOutputLength: number }, Buffer>(zlib.brotliDecompress);
-  const zstd = promisify<Buffer, { maxOutputLength: number }, Buffer>(zlib.zstdDecompress);
   switch (coding) {
     case "gzip":
     case "x-gzip":
-      return (bytes, maxOutputLength) => gunzip(bytes, { maxOutputLength });
+      return [promisify(zlib.gunzip)];
     case "deflate":
       // Some clients send the bare stream under this name (RFC 9110, 8.4.1.2).
-      return (bytes, maxOutputLength) =>
-        inflate(bytes, { maxOutputLength }).catch(() => inflateRaw(bytes, { maxOutputLength }));
+      return [promisify(zlib.inflate), promisify(zlib.inflateRaw)];
     case "br":
-      return (bytes, maxOutputLength) => brotli(bytes, { maxOutputLength });
+      return [promisify(zlib.brotliDecompress)];
     case "zstd":
-      return (bytes, maxOutputLength) => zstd(bytes, { maxOutputLength });
+      return [promisify(zlib.zstdDecompress)];
     default:
-      return undefined;
+      return [];
   }
 }

@@ -19,7 +19,7 @@ import type {
   Switched,
   UpstreamLink,
 } from "./message.ts";
-import { maskHeaders, type Relay, relayAnswer } from "./relay-answer.ts";
+import { maskHeaders, type Relay, relayAnswer, UNREADABLE } from "./relay-answer.ts";
 import { type SentBody, sendBody } from "./send-body.ts";
 import { judgeSwitch, switchHeaders } from "./websocket/handshake.ts";
 import { MessageJudge } from "./websocket/message-judge.ts";
@@ -103,7 +103,7 @@ export class Exchange implements AnswerReceiver {
       onEnd: (error) => this.#answered(error),
     });
     if (relay === undefined) {
-      const error = new Error("the answer came in an encoding that cannot be read");
+      const error = new Error(UNREADABLE);
       body.cancel();
       this.#stop(() => this.#ends.onFailed(error, false));
     } else this.#relay = relay;

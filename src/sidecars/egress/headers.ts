@@ -23,11 +23,6 @@ const WRITTEN_ANEW = ["host", "content-length", "expect"];
 const NEVER_FORWARDED: ReadonlySet<string> = new Set([...HOP_BY_HOP, ...WRITTEN_ANEW]);
 const NONE: readonly string[] = [];
 
-/** Removes headers by name, given in lower case. */
-export function withoutHeaders(headers: HeaderList, names: readonly string[]): HeaderList {
-  return headers.filter(([name]) => !names.includes(name.toLowerCase()));
-}
-
 /** What may go on: nothing of the connection, also what `Connection` names, nothing of framing, nothing of `dropped` (loose names). */
 export function endToEnd(block: HeaderBlock, dropped: readonly string[] = NONE): HeaderList {
   const { list, names } = block;
@@ -50,9 +45,4 @@ const TRAILER =
 export function safeTrailers(trailers: HeaderList): HeaderList {
   if (trailers.length === 0) return trailers;
   return trailers.filter(([name]) => TRAILER.test(name.toLowerCase()));
-}
-
-/** Removes what belongs to one connection only, and framing. */
-export function stripHopByHop(headers: HeaderList): HeaderList {
-  return endToEnd(HeaderBlock.of(headers), []);
 }

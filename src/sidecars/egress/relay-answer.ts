@@ -10,6 +10,7 @@ import { decodedSource } from "./decoded-source.ts";
 import { endToEnd, safeTrailers } from "./headers.ts";
 import { lines } from "./http1/writer.ts";
 import {
+  type AnswerHead,
   type BodyFault,
   type BodySink,
   type BodySource,
@@ -18,6 +19,9 @@ import {
   STREAM_BODY,
 } from "./message.ts";
 import { MAX_SAMPLED_BODY_BYTES } from "./record.ts";
+
+/** Why an answer is not passed on in which an echo could not be masked. */
+export const UNREADABLE = "the answer came in an encoding that cannot be read";
 
 /** Alternative services would lead the guest around this proxy. */
 const NEVER_RELAYED = ["alt-svc"];
@@ -32,6 +36,9 @@ export interface RelayOptions {
   readonly onEnd: (error: Error | undefined) => void;
 }
 
+/** Statuses of answers that have no body, whatever their headers say. */
+const BODILESS: readonly number[] = [204, 304];
+
 /** An answer that is being relayed; resumed when the guest takes more. */
 export interface Relay {
   resume(): void;
@@ -45,10 +52,10 @@ export function relayAnswer(
   outgoing: Outgoing,
   options: RelayOptions,
 ): Relay | undefined {
-  const { secrets, isHead } = options;
+  const { secrets } = options;
   const { block } = head;
-  const codings = secrets === undefined ? [] : codingsOf(block.values("content-encoding"));
-  const isDecoded = codings.length > 0 && !isHead && head.status !== 304 && head.status !== 204;
+  const codings = codingsToUndo(head, options);
+  const isDecoded = codings.length > 0;
   const source = isDecoded ? decodedSource(body, codings) : body;
   if (source === undefined) return undefined;
   const dropped = isDecoded ? [...NEVER_RELAYED, "content-encoding"] : NEVER_RELAYED;
@@ -56,16 +63,27 @@ export function relayAnswer(
   const { status } = head;
   const reason = secrets === undefined ? head.reason : standardReason(status);
   const framing = isDecoded ? STREAM_BODY : head.framing;
-  outgoing.head({ status, reason, headers, lines, framing });
+  const answer: AnswerHead = { status, reason, headers, lines, framing };
+  if (!isDecoded) outgoing.head(answer);
   const { onSample } = options;
   const sampler = onSample && new Sampler((sample) => onSample(headers, sample));
   const masker = secrets && createStreamMasker(secrets);
-  const sink = new RelaySink(outgoing, { masker, sampler, secrets, onEnd: options.onEnd });
+  const { onEnd } = options;
+  const waiting = isDecoded ? answer : undefined;
+  const sink = new RelaySink(outgoing, { waiting, masker, sampler, secrets, onEnd });
   source.flow(sink);
   return source;
 }
 
+/** An echo is looked for where values were put in and a body follows. */
+function codingsToUndo(head: ReceivedHead, { secrets, isHead }: RelayOptions): readonly string[] {
+  if (secrets === undefined || isHead || BODILESS.includes(head.status)) return [];
+  return codingsOf(head.block.values("content-encoding"));
+}
+
 interface SinkParts {
+  /** A head that goes out with the first bytes that could be read: what cannot is refused with a status of its own. */
+  readonly waiting: AnswerHead | undefined;
   readonly masker: StreamMasker | undefined;
   readonly sampler: Sampler | undefined;
   readonly secrets: KnownSecrets | undefined;
@@ -75,13 +93,16 @@ interface SinkParts {
 class RelaySink implements BodySink {
   readonly #outgoing: Outgoing;
   readonly #parts: SinkParts;
+  #waiting: AnswerHead | undefined;
 
   constructor(outgoing: Outgoing, parts: SinkParts) {
     this.#outgoing = outgoing;
     this.#parts = parts;
+    this.#waiting = parts.waiting;
   }
 
   data(chunk: Buffer): boolean {
+    this.#begin();
     const { masker } = this.#parts;
     return this.#write(masker === undefined ? chunk : masker.push(chunk));
   }
@@ -92,6 +113,7 @@ class RelaySink implements BodySink {
 
   end(trailers: HeaderList): void {
     const { masker, sampler, secrets, onEnd } = this.#parts;
+    this.#begin();
     const rest = masker?.end();
     if (rest !== undefined && rest.length > 0) this.#write(rest);
     sampler?.end();
@@ -101,8 +123,14 @@ class RelaySink implements BodySink {
 
   fail(fault: BodyFault): void {
     this.#parts.sampler?.end();
-    this.#outgoing.reset();
-    this.#parts.onEnd(fault);
+    if (this.#waiting === undefined) this.#outgoing.reset();
+    this.#parts.onEnd(this.#waiting === undefined ? fault : new Error(UNREADABLE));
+  }
+
+  #begin(): void {
+    const head = this.#waiting;
+    this.#waiting = undefined;
+    if (head !== undefined) this.#outgoing.head(head);
   }
 
   #write(bytes: Buffer): boolean {

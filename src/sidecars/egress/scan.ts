@@ -214,7 +214,7 @@ async function judgeDerived(
   bytes: Buffer,
   policy: ScanPolicy,
 ): Promise<Deny | undefined> {
-  const views = await deriveViews(bytes, block.values("content-type")[0] ?? "", policy);
+  const views = deriveViews(bytes, block.values("content-type")[0] ?? "", policy);
   if (views === "beyond-bounds") {
     const why = `the body has more than ${MAX_PARTS} parts, or parts inside parts of parts`;
     return refuse("undecodable-body", route.rule, `${why}; send it in several requests`);

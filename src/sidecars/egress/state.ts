@@ -16,6 +16,7 @@ import type { LeafCache, LeafCacheOptions } from "./leaf-cache.ts";
 import { type ProxyAddress, parseProxyAddress } from "./proxy-address.ts";
 import { createRecorder, type Recorder } from "./record.ts";
 import { createUpstreamContext } from "./trust.ts";
+import { unpack } from "./unpack.ts";
 import { UpstreamPool } from "./upstream-pool.ts";
 
 export interface EgressState {
@@ -76,6 +77,7 @@ export function createState(
   const scanPolicy = once(() => ({
     detectors: searched.length === 0 ? [] : [compileKnownSecrets(searched).detector],
     placeholders: config.placeholders.map((it) => it.value),
+    unpack,
   }));
   const echoes = once(() => (tokens.length === 0 ? undefined : compileKnownSecrets(tokens)));
   let recorder: Recorder | undefined;

@@ -11,33 +11,46 @@ const TURN_STEPS = 2;
 /** Works that take turns; the memory of each may be many times its input. */
 const MAX_ACTIVE = 4;
 
-/** Does one step; true when the work is over. */
-type Work = () => boolean;
+/** Does one step; true when the work is over, and what to wait for before the next one. */
+type Work = () => boolean | Promise<boolean>;
 
 const active: Work[] = [];
 const waiting: Work[] = [];
+let isTurning = false;
 
 /** Gives the result at once where there is little to do, and promises it otherwise. */
 export function settle<T>(steps: Steps<T>): T | Promise<T> {
-  for (let count = 0; count < FIRST_STEPS; count += 1) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
+  let step = steps.next();
+  for (let count = 1; count < FIRST_STEPS && step.done !== true; count += 1) {
+    if (step.value !== undefined) break;
+    step = steps.next();
   }
+  if (step.done === true) return step.value;
+  const first = step.value;
   return new Promise((resolve, reject) => {
+    const fail = (error: unknown): true => {
+      reject(error instanceof Error ? error : new Error(String(error)));
+      return true;
+    };
     const work: Work = () => {
       try {
-        const step = steps.next();
-        if (step.done === true) resolve(step.value);
-        return step.done === true;
-      } catch (error) {
-        reject(error instanceof Error ? error : new Error(String(error)));
+        const next = steps.next();
+        if (next.done !== true) return next.value?.then(() => false, fail) ?? false;
+        resolve(next.value);
         return true;
+      } catch (error) {
+        return fail(error);
       }
     };
-    waiting.push(work);
-    // Otherwise a turn is coming already.
-    if (active.length === 0 && waiting.length === 1) setImmediate(turn);
+    if (first === undefined) enqueue(work);
+    else first.then(() => enqueue(work), fail);
   });
+}
+
+function enqueue(work: Work): void {
+  waiting.push(work);
+  if (!isTurning) setImmediate(turn);
+  isTurning = true;
 }
 
 /** The same for those who are called back. */
@@ -59,8 +72,11 @@ function turn(): void {
   for (let count = 0; count < TURN_STEPS; count += 1) {
     while (active.length < MAX_ACTIVE && waiting.length > 0) active.push(...waiting.splice(0, 1));
     const work = active.shift();
-    if (work === undefined) return;
-    if (!work()) active.push(work);
+    if (work === undefined) break;
+    const result = work();
+    if (result === false) active.push(work);
+    else if (result !== true) void result.then((isOver) => isOver || enqueue(work));
   }
-  if (active.length + waiting.length > 0) setImmediate(turn);
+  isTurning = active.length + waiting.length > 0;
+  if (isTurning) setImmediate(turn);
 }

@@ -1,4 +1,5 @@
 /** Heads of HTTP/1.1 messages. Invariant: of a message that is accepted, every parser reads the same body length. */
+import { isMethod } from "../../../policy/methods.ts";
 import type { HeaderBlock } from "../header-block.ts";
 import { type Framing, NO_BODY, STREAM_BODY } from "../message.ts";
 import { isAllOf, SPACE, TARGET, VALUE } from "./bytes.ts";
@@ -6,20 +7,6 @@ import { Malformed, parseFields } from "./fields.ts";
 
 /** Largest header block, each way. */
 export const MAX_HEAD_BYTES: number = 64 * 1024;
-
-/** Methods that are known; what is not here may mean anything to a server. */
-const METHODS: ReadonlySet<string> = new Set(
-  (
-    "GET HEAD POST PUT PATCH DELETE OPTIONS CONNECT TRACE QUERY COPY MOVE LOCK UNLOCK MKCOL PROPFIND PROPPATCH " +
-    "SEARCH REPORT MKACTIVITY CHECKOUT MERGE ACL BIND REBIND UNBIND LINK UNLINK MKCALENDAR NOTIFY SUBSCRIBE UNSUBSCRIBE " +
-    "PURGE SOURCE M-SEARCH"
-  ).split(" "),
-);
-
-/** Whether a method is one of HTTP. */
-export function isMethod(method: string): boolean {
-  return METHODS.has(method);
-}
 
 /** Head of a request. */
 export interface RequestHead {

@@ -1,9 +1,9 @@
 /** One request of HTTP/2 and its answer on the guest's side. */
 import type { ServerHttp2Stream } from "node:http2";
 import type { HeaderList } from "../../../policy/headers.ts";
+import { isMethod } from "../../../policy/methods.ts";
 import { isAllOf, TARGET } from "../http1/bytes.ts";
 import { Malformed } from "../http1/fields.ts";
-import { isMethod } from "../http1/head.ts";
 import {
   type AnswerHead,
   EMPTY_BODY,

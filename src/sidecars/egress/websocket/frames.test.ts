@@ -86,6 +86,19 @@ describe("frames", () => {
     for (const size of [1, 1000]) expect(read(bytes, true, size).at(-1)).toMatch(/^fault: /);
   });
 
+  it("of one message are refused when they are many and small, and taken when they carry something", () => {
+    const parts = (size: number, count: number): Buffer =>
+      Buffer.concat(
+        Array.from({ length: count }, (_, at) => frame(at === 0 ? 1 : 0, "x".repeat(size), false)),
+      );
+    for (const size of [0, 1, 20]) {
+      expect(read(parts(size, 2000), true).at(-1)).toMatch(/^fault: .*too many small frames/);
+    }
+    expect(read(parts(100, 20_000), true).at(-1)).toBe(`1:${"x".repeat(100)}`);
+    const messages = Buffer.concat(Array.from({ length: 5000 }, () => frame(1, "x")));
+    expect(read(messages, true)).toHaveLength(5000);
+  });
+
   it("of a server are refused with a mask", () => {
     expect(read(frame(1, "a"), false)).toEqual(["fault: a frame is masked the wrong way"]);
   });

@@ -26,6 +26,11 @@ const MAX_CONTROL_BYTES = 125;
 /** Longest frame: longer than any message that a client sends in one piece. */
 export const MAX_FRAME_BYTES: number = 256 * 1024 * 1024;
 
+/** Frames that a message may have, however small they are. */
+export const MAX_SMALL_FRAMES = 1024;
+/** Bytes that earn a message one frame more: what small ones cost is not paid by what they carry. */
+const BYTES_PER_FRAME = 64;
+
 /** Takes what frames hold. */
 export interface FrameSink {
   /** Bytes of a message, unmasked; `isLast` ends it. The opcode is that of the message, not of the frame. */
@@ -47,6 +52,8 @@ export class FrameReader {
   #control: Buffer[] = [];
   /** Opcode of the message that has begun; 0 between messages. */
   #message = 0;
+  #frames = 0;
+  #size = 0;
 
   /** `isMasked`: the sender is a client, whose frames must be masked; a server's must not. */
   constructor(isMasked: boolean, sink: FrameSink) {
@@ -79,7 +86,7 @@ export class FrameReader {
   #begin(bytes: Buffer): string | undefined {
     const head = readHead(bytes, this.#isMasked);
     if (typeof head === "string") return head;
-    const fault = judgeOpcode(head, this.#message);
+    const fault = judgeOpcode(head, this.#message) ?? this.#count(head);
     if (fault !== undefined) return fault;
     this.#mask = head.mask;
     this.#maskAt = 0;
@@ -90,6 +97,16 @@ export class FrameReader {
     if (head.opcode === OPCODES.text || head.opcode === OPCODES.binary) this.#message = head.opcode;
     if (this.#left === 0) this.#take(Buffer.alloc(0));
     return undefined;
+  }
+
+  /** Counts the frames of a message against what it has carried. */
+  #count({ opcode, length }: FrameHead): string | undefined {
+    if (opcode >= OPCODES.close) return undefined;
+    const isFirst = opcode !== OPCODES.continuation;
+    this.#frames = isFirst ? 1 : this.#frames + 1;
+    this.#size = isFirst ? length : this.#size + length;
+    const most = MAX_SMALL_FRAMES + this.#size / BYTES_PER_FRAME;
+    return this.#frames > most ? "a message comes in too many small frames" : undefined;
   }
 
   #payload(bytes: Buffer): Buffer {

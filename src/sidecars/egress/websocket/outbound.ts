@@ -13,7 +13,7 @@ const MAX_WAITING_BYTES: number = 128 * 1024;
 
 /** What becomes of what was judged. */
 export interface OutboundEnds {
-  readonly send: (release: Release) => void;
+  readonly send: (releases: readonly Release[]) => void;
   readonly refuse: (verdict: Deny) => void;
   readonly fail: (error: unknown) => void;
   /** The guest may be read from again. */
@@ -86,7 +86,7 @@ export class Outbound implements FrameSink {
       this.#ends.refuse(judged);
       return;
     }
-    for (const release of judged) this.#ends.send(release);
+    this.#ends.send(judged);
     const { waiting } = this.#judge;
     this.#isIdle = waiting === 0;
     if (this.#isIdle && this.#then !== undefined) {

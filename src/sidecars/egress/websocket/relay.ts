@@ -83,7 +83,10 @@ class WebSocketRelay {
   #connect(from: Socket, to: Socket, read: (bytes: Buffer) => void): void {
     from.setTimeout(WEBSOCKET_IDLE_MS, () => this.#end());
     from.on("data", (bytes: Buffer) => {
+      // Small frames that came together leave together.
+      to.cork();
       read(bytes);
+      to.uncork();
       if (!this.#mayRead(from, to)) from.pause();
     });
     from.on("drain", () => {
@@ -131,7 +134,11 @@ class WebSocketRelay {
 
   #ends(): ConstructorParameters<typeof Outbound>[1] {
     return {
-      send: (release) => this.#send(release),
+      send: (releases) => {
+        this.#upstream.cork();
+        for (const release of releases) this.#send(release);
+        this.#upstream.uncork();
+      },
       refuse: (verdict) => this.#refuse(verdict),
       fail: (error) => {
         this.#options.onFault(error);
