@@ -29,9 +29,21 @@ export function parseArgs(command: Command, argv: readonly string[], output: Out
       .replace(/^error: /, "")
       .replace(/\.$/, "")
       .replace(/\n\(Did you mean (.*)\?\)/, "; did you mean $1");
-    throw new UsageError("usage.invalid", message, { hint: helpHint(command), cause: error });
+    throw new UsageError("usage.invalid", message, {
+      hint: hintFor(error, command, own),
+      cause: error,
+    });
   }
   return { kind: "args", args: { flags: flagValues(command, parser), args: parser.args, rest } };
+}
+
+/** A program that was given without "--" is the likeliest excess. */
+function hintFor(error: CommanderError, command: Command, own: readonly string[]): string {
+  const isExcess = ["commander.excessArguments", "commander.unknownOption"].includes(error.code);
+  const [first, second] = own;
+  const isPlain = first?.startsWith("-") === false && second?.startsWith("-") === false;
+  if (!isExcess || command.acceptsRest !== true || !isPlain) return helpHint(command);
+  return `put "--" before the program: bot-bottle ${command.name} ${first} -- ${second} …`;
 }
 
 function helpHint(command: Command): string {
