@@ -114,7 +114,10 @@ describe("on docker", requires("docker"), () => {
     });
     const file = join(home.home, "bottles/web/Dockerfile");
     mkdirSync(join(home.home, "bottles/web"));
-    writeFileSync(file, "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN sleep 2 && echo so it goes && exit 7\n");
+    writeFileSync(
+      file,
+      "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN sleep 2 && echo so it goes && exit 7\n",
+    );
     const end = await home.run(start, env(build));
     expect([end.code, failureOf(end).code]).toEqual([125, "launch.image"]);
     expect(end.stderr).toContain("returned a non-zero code: 7");
