@@ -54,7 +54,9 @@ export function parseHostPath(text: string): HostPath {
 /** Brands an absolute guest path without `..` segments. Throws {@link UsageError}. */
 export function parseGuestPath(text: string): GuestPath {
   if (!text.startsWith("/") || text.includes("\0") || text.split("/").includes("..")) {
-    throw new UsageError("usage.path", `"${text}" is not an absolute guest path without ".."`);
+    throw new UsageError("usage.path", `"${text}" is not an absolute guest path without ".."`, {
+      hint: "begin it with /, for example /home/node/workspace",
+    });
   }
   return text as GuestPath;
 }

@@ -257,8 +257,11 @@ function resolveSession(
 ): Pick<AgentPlan, "mode" | "argv"> {
   const { mode, prompt, command } = options;
   if (command !== undefined) {
-    if (command.length === 0)
-      throw new UsageError("usage.invalid", 'nothing follows "--"; a program is expected');
+    if (command.length === 0 || command[0] === "") {
+      throw new UsageError("usage.invalid", 'nothing follows "--"; a program is expected', {
+        hint: "write the program and its arguments there, for example -- npm test",
+      });
+    }
     if (prompt !== undefined) {
       throw new UsageError("usage.invalid", '--prompt and "--" exclude each other', {
         hint: 'leave one out: the prompt is for the agent, and the program after "--" replaces it',

@@ -33,9 +33,22 @@ export type Values =
   | { readonly kind: "files" }
   | { readonly kind: "text" };
 
-/** Makes the model. */
+/** Makes the model; `help`, which has no declaration of its own, is the last. */
 export function completedCommands(commands: readonly Command[]): readonly CompletedCommand[] {
-  return commands.map((command) => ({
+  const words = commands.map((command) => command.name);
+  return [...commands.map(completedCommand), { ...HELP_COMMAND, args: [helpArgument(words)] }];
+}
+
+const HELP_COMMAND = { name: "help", summary: "show the help of a command", flags: [] } as const;
+
+const helpArgument = (words: readonly string[]): CompletedArgument => ({
+  name: "command",
+  isVariadic: false,
+  values: { kind: "words", words },
+});
+
+function completedCommand(command: Command): CompletedCommand {
+  return {
     name: command.name,
     summary: command.summary,
     flags: [...command.flags.map(completedFlag), HELP],
@@ -44,7 +57,7 @@ export function completedCommands(commands: readonly Command[]): readonly Comple
       isVariadic: arg.isVariadic === true,
       values: valuesOf(arg),
     })),
-  }));
+  };
 }
 
 const HELP: CompletedFlag = {

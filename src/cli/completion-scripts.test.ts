@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Command } from "./command.ts";
-import { completedCommands } from "./completion-model.ts";
+import { completedCommands, type Values } from "./completion-model.ts";
 import { renderBash, renderFish, renderZsh } from "./completion-scripts.ts";
+import { loadCommands } from "./load-commands.ts";
 
 const command: Command = {
   name: "look",
@@ -40,4 +41,31 @@ describe("completion scripts", () => {
     expect(script).toContain("-l part -s p -x -a 'agent owner' -d 'one part'");
     expect(script).toContain("-a '(bot-bottle __complete bottle 2>/dev/null)'");
   });
+
+  it("know every command, flag, choice and kind of name", async () => {
+    const model = completedCommands(await loadCommands());
+    const scripts = { bash: renderBash(model), zsh: renderZsh(model), fish: renderFish(model) };
+    for (const { name, flags, args } of model) {
+      for (const [shell, script] of Object.entries(scripts)) {
+        expect(script).toContain(name);
+        for (const flag of flags)
+          expect([shell, script]).toEqual([
+            shell,
+            expect.stringContaining(shell === "fish" ? `-l ${flag.name}` : `--${flag.name}`),
+          ]);
+        for (const { values } of [...args, ...flags.flatMap(({ value }) => value ?? [])].map(
+          asValues,
+        )) {
+          if (values.kind === "words") expect(script).toContain(values.words.join(" "));
+          if (values.kind === "names")
+            expect(script).toMatch(new RegExp(`(?:__complete|_names) ${values.of}\\b`));
+        }
+      }
+    }
+    expect(scripts.bash).toMatch(/'help 0'\) words='start exec /);
+  });
 });
+
+function asValues(from: Values | { readonly values: Values }): { readonly values: Values } {
+  return "values" in from ? from : { values: from };
+}

@@ -23,6 +23,15 @@ export interface CliEnv {
 
 /** Reads the environment. Throws UsageError when BOT_BOTTLE_HOME is not an absolute path. */
 export function readEnv(all: NodeJS.ProcessEnv, isTerminal: boolean): CliEnv {
+  if (!homedir().startsWith("/")) {
+    throw new UsageError(
+      "usage.path",
+      `HOME "${homedir()}" is relative; an absolute path is expected`,
+      {
+        hint: "set HOME to your home directory",
+      },
+    );
+  }
   const userHome = parseHostPath(homedir());
   const home = homeOf(all);
   if (!home.startsWith("/")) {

@@ -11,6 +11,7 @@ import {
   systemCode,
 } from "../base/errors.ts";
 import type { ExitStatus } from "../process/exec.ts";
+import { quoteShell } from "../process/quote-shell.ts";
 import { cleanLine, cleanText } from "./clean-text.ts";
 import { cwdGone } from "./env.ts";
 import type { Output } from "./output.ts";
@@ -45,6 +46,13 @@ export function notExecutableStatus(error: unknown): number | undefined {
 export function notExecutableText(program: string, status: number): string {
   const why = status === 127 ? "was not found" : "cannot be executed";
   return `bot-bottle: "${cleanLine(program)}" ${why} in the bottle`;
+}
+
+/** How to look for it; `how` is the command that runs a program in such a bottle. */
+export function notExecutableHint(program: string, status: number, how: string): string {
+  const look = status === 127 ? "/usr/local/bin /usr/bin" : `-ld ${quoteShell(cleanLine(program))}`;
+  const what = status === 127 ? "see what is there" : "see what it is";
+  return `hint: ${what}: ${how} -- ls ${look}`;
 }
 
 /** How a failure is told. */

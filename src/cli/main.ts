@@ -64,6 +64,15 @@ function entryNamed(name: string): CommandEntry | undefined {
 function findCommand(name: string): CommandEntry {
   const entry = entryNamed(name);
   if (entry !== undefined) return entry;
+  if (name.startsWith("-")) {
+    throw new UsageError(
+      "usage.invalid",
+      `"${name}" is not an option here; a command comes first`,
+      {
+        hint: "run bot-bottle --help",
+      },
+    );
+  }
   const close = nearest(
     name,
     COMMANDS.map((known) => known.name),

@@ -1,12 +1,13 @@
 /** "Did you mean": the closest of some names by edit distance. */
 
-/** The nearest name within a third of its length (at least 2 edits), or undefined. */
+/** The nearest name within a third of its length (at least 2 edits) that shares something with it, or undefined. */
 export function nearest(name: string, names: readonly string[]): string | undefined {
   let best: { readonly name: string; readonly distance: number } | undefined;
   for (const candidate of names) {
     const distance = editDistance(name.slice(0, 64), candidate);
     if (
       distance <= Math.max(2, candidate.length / 3) &&
+      distance < Math.max(name.length, candidate.length) &&
       (best === undefined || distance < best.distance)
     )
       best = { name: candidate, distance };

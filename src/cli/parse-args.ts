@@ -2,6 +2,7 @@
 import { Argument, CommanderError, Option, Command as Parser } from "commander";
 import { UsageError } from "../base/errors.ts";
 import type { Command, FlagSpec, ParsedArgs } from "./command.ts";
+import { explainParse, helpHint } from "./explain-parse.ts";
 import type { Output } from "./output.ts";
 
 export type ParseResult =
@@ -25,17 +26,9 @@ export function parseArgs(command: Command, argv: readonly string[], output: Out
     parser.parse([...own], { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    const message = error.message
-      .replace(/^error: /, "")
-      .replace(/\.$/, "")
-      .replace(/\n\(Did you mean (.*)\?\)/, "; did you mean $1");
-    throw new UsageError("usage.invalid", message, { hint: helpHint(command), cause: error });
+    throw explainParse(error, command, own);
   }
   return { kind: "args", args: { flags: flagValues(command, parser), args: parser.args, rest } };
-}
-
-function helpHint(command: Command): string {
-  return `run bot-bottle ${command.name} --help`;
 }
 
 /** Columns of help that goes into a page. */

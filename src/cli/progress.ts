@@ -33,7 +33,11 @@ export async function followProgress(events: EventHub, output: Output): Promise<
               SLOW_STEP_MS,
             );
       timer?.unref();
-    } else sayEvent(event, output);
+    } else {
+      // Who says what is done makes a step's own line, which would come later, wrong.
+      if (event.kind === "progress") clearTimeout(timer);
+      sayEvent(event, output);
+    }
   }
   clearTimeout(timer);
 }

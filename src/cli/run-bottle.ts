@@ -11,7 +11,13 @@ import { openAgentLog } from "./agent-log.ts";
 import { cleanLine } from "./clean-text.ts";
 import type { CommandIo } from "./command.ts";
 import { openEventsFile } from "./events-file.ts";
-import { notExecutableStatus, notExecutableText, signalStatus, statusOf } from "./exit.ts";
+import {
+  notExecutableHint,
+  notExecutableStatus,
+  notExecutableText,
+  signalStatus,
+  statusOf,
+} from "./exit.ts";
 import { openOwnerLog } from "./owner-log.ts";
 import { followProgress } from "./progress.ts";
 import { guardTerminal } from "./terminal-guard.ts";
@@ -124,9 +130,8 @@ async function ownBottle(bottle: Bottle, options: RunOptions): Promise<Outcome> 
     if (status === undefined) return { kind: "fault", error };
     const { agent, agentName } = bottle.plan;
     io.output.error(notExecutableText(agent.argv[0] ?? "", status));
-    io.output.error(
-      `hint: see what is there: bot-bottle start ${agentName} --headless -- ls /usr/local/bin /usr/bin`,
-    );
+    const how = `bot-bottle start ${agentName} --headless`;
+    io.output.error(notExecutableHint(agent.argv[0] ?? "", status, how));
     return { kind: "status", status };
   }
 }

@@ -8,6 +8,7 @@ export function matchSlug(
   text: string,
   names: readonly string[],
   preferred: readonly string[] = [],
+  hint: string = "run bot-bottle list active, or list kept for those that ended with work in them",
 ): string {
   if (names.includes(text)) return text;
   const all = text === "" ? [] : names.filter((name) => name.startsWith(text));
@@ -28,7 +29,7 @@ export function matchSlug(
   throw new UsageError(
     "usage.unknown-bottle",
     `no bottle is called "${text}"${close === undefined ? "" : `; did you mean ${close}`}`,
-    { hint: "run bot-bottle list active" },
+    { hint },
   );
 }
 
@@ -64,7 +65,9 @@ export function requireFound(
   const names = bottles.map((bottle) => bottle.slug);
   const found = bottles[names.indexOf(matchSlug(text, names, preferred))];
   if (found !== undefined) return found;
-  throw new UsageError("usage.unknown-bottle", `no bottle is called "${text}"`);
+  throw new UsageError("usage.unknown-bottle", `no bottle is called "${text}"`, {
+    hint: "run bot-bottle list active",
+  });
 }
 
 /** The running bottle that `text` means. Throws UsageError. */

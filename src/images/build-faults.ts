@@ -1,6 +1,6 @@
 /** What is wrong with the settings of image builds before anything is built. Reads only. */
-import { statSync } from "node:fs";
-import { BottleError, LaunchError, messageOf } from "../base/errors.ts";
+import { readFileSync, statSync } from "node:fs";
+import { BottleError, LaunchError, messageOf, systemCode } from "../base/errors.ts";
 import type { ImagePorts } from "./contract.ts";
 import { parseBuildSettings } from "./resolve-build.ts";
 
@@ -18,12 +18,28 @@ export function findBuildFaults(
   }
 }
 
-/** Throws LaunchError `launch.image` when there is no such file. */
+/** A file that is copied into a build must be there, hold certificates, and no key. Throws LaunchError `launch.image`. */
 export function requireBuildCa(path: string): void {
-  if (statSync(path, { throwIfNoEntry: false })?.isFile() === true) return;
+  const seen = findCaFault(path);
+  if (seen === undefined) return;
   throw new LaunchError(
     "launch.image",
-    `BOT_BOTTLE_BUILD_CA is "${path}", which is no file; a PEM file of certificates is expected`,
-    { hint: "set it to the roots that package managers need, or unset it: see docs/images.md" },
+    `BOT_BOTTLE_BUILD_CA is "${path}", which ${seen}; a PEM file with certificates only is expected`,
+    { hint: "set it to the roots of your package registry, or unset it; see docs/images.md" },
   );
+}
+
+function findCaFault(path: string): string | undefined {
+  try {
+    if (!statSync(path).isFile()) return "is no file";
+    const text = readFileSync(path, "latin1");
+    const hasCertificate = text.includes("-----BEGIN CERTIFICATE-----");
+    return hasCertificate && !text.includes("PRIVATE KEY-----")
+      ? undefined
+      : "holds no certificates, or a private key";
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === undefined) throw error;
+    return code === "ENOENT" ? "does not exist" : `cannot be read: ${code}`;
+  }
 }

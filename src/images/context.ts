@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { LaunchError, messageOf, systemCode } from "../base/errors.ts";
 import { type HostPath, parseHostPath } from "../base/ids.ts";
+import { requireBuildCa } from "./build-faults.ts";
 import type { BuildPlan, ContextEntry, ContextFile } from "./contract.ts";
 import { type Ignore, parseDockerignore } from "./dockerignore.ts";
 import { BUILD_CA_FILE } from "./resolve-build.ts";
@@ -51,20 +52,10 @@ export function openContext(entries: readonly ContextEntry[]): Readable {
 }
 
 async function readNamed(reading: Reading, { path, hostPath }: ContextFile): Promise<void> {
-  if (path === BUILD_CA_FILE) await checkBuildCa(reading.build, hostPath);
+  if (path === BUILD_CA_FILE) requireBuildCa(hostPath);
   const info = await reach(reading.build, hostPath, () => stat(hostPath));
   if (!info.isFile()) throw unusable(reading.build, `${hostPath} is not a file`);
   await addFile(reading, { path, hostPath, mode: modeOf(info.mode), size: info.size });
-}
-
-/** A file that is copied into a build must not hold a key. */
-async function checkBuildCa(build: BuildPlan, hostPath: HostPath): Promise<void> {
-  const text = await reach(build, hostPath, () => readFile(hostPath, "latin1"));
-  if (text.includes("-----BEGIN CERTIFICATE-----") && !text.includes("PRIVATE KEY-----")) return;
-  const what = `BOT_BOTTLE_BUILD_CA is ${hostPath}, which holds no certificates, or a private key`;
-  throw new LaunchError("launch.image", `${what}; a PEM file with certificates only is expected`, {
-    hint: "set BOT_BOTTLE_BUILD_CA to the roots of your package registry",
-  });
 }
 
 interface Walk {

@@ -61,7 +61,9 @@ async function findImage(
 ): Promise<ResolvedImage> {
   if (!isReference(reference)) {
     const seen = `${variable} is "${reference}"`;
-    throw new UsageError("usage.invalid", `${seen}; the name or id of an image is expected`);
+    throw new UsageError("usage.invalid", `${seen}; the name or id of an image is expected`, {
+      hint: `set ${variable} to an image of docker images, or unset it; see docs/images.md`,
+    });
   }
   const found = await engine.images.inspect(reference, { signal });
   if (found !== undefined) return { id: found.Id, reference, env: found.Config.Env };
@@ -88,6 +90,7 @@ export async function ensureBuilt(build: BuildPlan, ports: ImagePorts): Promise<
     return { id: found.Id, reference, env: found.Config.Env };
   }
   const id = await runBuild({ build, entries, labels }, ports);
+  ports.onProgress(`image ${reference} is built`);
   const env = (await engine.images.inspect(id, { signal }))?.Config.Env ?? [];
   const later = "older builds are removed at the next build";
   await ignore(removeOlder(engine, build.family, KEPT_BUILDS - 1), later);
@@ -150,14 +153,30 @@ function forPeople(line: string): string {
 /** The engine's words with the last lines of output, and what to do about the step that failed. */
 function failedBuild(build: BuildPlan, step: string, cause: LaunchError): LaunchError {
   const said = String(cause.details["engine"] ?? messageOf(cause)).replace(CONTROLS, "");
-  const hint = / : FROM /.test(step)
-    ? "pull its base image, or set BOT_BOTTLE_BASE_IMAGE to an image with Node that the engine has: scripts/images/make-base.sh makes one without a registry"
-    : `edit ${build.source}; behind a private certificate authority set BOT_BOTTLE_BUILD_CA to its PEM file`;
+  const hint = / : FROM /.test(step) ? baseHint(build) : stepHint(build);
   return new LaunchError(
     "launch.image",
     `image "${build.tags[0]}" could not be built: the container engine says "${said}"`,
     { cause, hint, details: { ...cause.details, step, dockerfile: build.source } },
   );
+}
+
+/** The engine neither has the base nor gets it. */
+function baseHint({ args }: BuildPlan): string {
+  const base = args["BASE_IMAGE"];
+  const way =
+    "an image with Node that the engine has; scripts/images/make-base.sh makes one without a registry (docs/images.md)";
+  return base === undefined
+    ? `pull its base image, or set BOT_BOTTLE_BASE_IMAGE to ${way}`
+    : `BOT_BOTTLE_BASE_IMAGE is ${base}: run docker pull ${base}, or set it to ${way}`;
+}
+
+function stepHint({ args, source }: BuildPlan): string {
+  const roots =
+    args["BUILD_CA"] === undefined
+      ? "behind a private certificate authority set BOT_BOTTLE_BUILD_CA to its PEM file"
+      : "where certificates are what fails, see whether the roots in BOT_BOTTLE_BUILD_CA are the right ones";
+  return `edit ${source}; ${roots} (docs/images.md)`;
 }
 
 /** Removes builds of one family that nobody names any more, but for the newest few. One in use stays. */

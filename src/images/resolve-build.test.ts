@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parseHostPath } from "../base/ids.ts";
+import { findBuildFaults } from "./build-faults.ts";
 import {
   BUILD_CA_FILE,
   parseBuildSettings,
@@ -69,5 +70,14 @@ describe("a build's plan", () => {
       /name or id of an image/,
     );
     expect(() => parseBuildSettings({ BOT_BOTTLE_BASE_IMAGE: "--privileged" })).toThrow();
+    for (const env of [
+      { BOT_BOTTLE_BUILD_CA: "roots.pem" },
+      { BOT_BOTTLE_BUILD_CA: "/nowhere/roots.pem" },
+      { BOT_BOTTLE_BASE_IMAGE: "--privileged" },
+    ]) {
+      const [fault] = findBuildFaults(env);
+      expect(fault?.what).toContain(Object.keys(env)[0]);
+      expect(fault?.hint).toContain("docs/images.md");
+    }
   });
 });

@@ -31,7 +31,15 @@ export function parseBuildSettings(
   const buildCa = env["BOT_BOTTLE_BUILD_CA"] || undefined;
   if (baseImage !== undefined && !REFERENCE.test(baseImage)) {
     const seen = `BOT_BOTTLE_BASE_IMAGE is "${baseImage}"`;
-    throw new UsageError("usage.invalid", `${seen}; the name or id of an image is expected`);
+    throw new UsageError("usage.invalid", `${seen}; the name or id of an image is expected`, {
+      hint: "set it to an image with Node that docker images shows, or unset it; see docs/images.md",
+    });
+  }
+  if (buildCa !== undefined && !buildCa.startsWith("/")) {
+    const seen = `BOT_BOTTLE_BUILD_CA is "${buildCa}"`;
+    throw new UsageError("usage.path", `${seen}; the absolute path of a PEM file is expected`, {
+      hint: "for example export BOT_BOTTLE_BUILD_CA=/etc/ssl/certs/ca-certificates.crt; see docs/images.md",
+    });
   }
   return { baseImage, buildCa: buildCa === undefined ? undefined : parseHostPath(buildCa) };
 }

@@ -223,6 +223,15 @@ describe("addresses", () => {
 });
 
 describe("explainRoute", () => {
+  it.each([
+    [{}, "api.test over https on 443 and http on 80;"],
+    [{ port: 80 }, "api.test:80 over https and http;"],
+    [{ auth: AUTH }, "api.test over https on 443, never over http"],
+    [{ auth: AUTH, port: 80 }, "api.test:80 over https, never over http"],
+  ])("says how a host is reached: %j", (more, text) => {
+    expect(explainRoute(route("api.test", more))).toContain(text);
+  });
+
   it("says all that a route allows", () => {
     const text = explainRoute(
       route("api.test", {
@@ -231,8 +240,8 @@ describe("explainRoute", () => {
       }),
     );
     expect(text).toBe(
-      "egress.routes[0]: api.test over https on 443 and http on 80; GET on /v1/**; " +
-        "credential put into Authorization: Bearer, over https only; " +
+      "egress.routes[0]: api.test over https on 443, never over http because it gets a credential; " +
+        "GET on /v1/**; credential put into Authorization: Bearer; " +
         "a known secret in what leaves refuses the request",
     );
   });

@@ -16,9 +16,16 @@ export function explainRoute(route: Route): string {
   return `${route.rule}: ${parts.filter((part) => part !== undefined).join("; ")}`;
 }
 
-function explainEndpoint(route: Route): string {
-  if (route.port !== undefined) return `${route.host}:${route.port} over https and http`;
-  return `${route.host} over https on 443 and http on 80`;
+/** A credential travels over https alone, so that http is no way to a host that gets one, on whatever port. */
+function explainEndpoint({ host, port, auth }: Route): string {
+  const place = port === undefined ? host : `${host}:${port}`;
+  if (auth !== undefined) {
+    const on = port === undefined ? " on 443" : "";
+    return `${place} over https${on}, never over http because it gets a credential`;
+  }
+  return port === undefined
+    ? `${place} over https on 443 and http on 80`
+    : `${place} over https and http`;
 }
 
 function explainMatch(match: RequestMatch): string {
@@ -62,7 +69,7 @@ export function explainCarrier(carrier: CredentialCarrier): string {
 function explainAuth(route: Route): string | undefined {
   if (route.auth === undefined) return undefined;
   const only = route.auth.requirePlaceholder ? ", only where the placeholder was sent" : "";
-  return `credential put into ${explainCarrier(route.auth.carrier)}${only}, over https only`;
+  return `credential put into ${explainCarrier(route.auth.carrier)}${only}`;
 }
 
 function explainScan(route: Route): string {

@@ -82,6 +82,22 @@ describe("a bottle in the background", requires("bwrap", "userns"), () => {
       expect((await run("exec", slug, "--", "/bin/sh", "-c", "kill -KILL $$")).code).toBe(137);
     });
 
+    it.each([
+      ["a program that is not there", ["--", "no-such"], 127, `exec SLUG -- ls /usr/local/bin`],
+      ["a file that is no program", ["--", "/etc/passwd"], 126, `ls -ld '/etc/passwd'`],
+      ["a directory that is not there", ["--cwd", "/no", "--", "ls"], 125, `ls -ld '/no'`],
+      ["a directory that is relative", ["--cwd", "no", "--", "ls"], 125, "begin it with /"],
+      ["a variable without a value", ["--env", "X", "--", "ls"], 125, "--env CI=1"],
+      ["a program without --", ["ls", "-l"], 125, "exec SLUG -- ls"],
+      ["nothing to run", ["--", ""], 125, "exec SLUG -- ls"],
+    ])("says once what is wrong with %s, and what to do", async (_name, argv, code, hint) => {
+      const end = await run("exec", slug, ...argv);
+      expect([end.code, end.stdout.toString()]).toEqual([code, ""]);
+      expect(end.stderr).toMatch(/^hint: /m);
+      expect(end.stderr).toContain(hint.replace("SLUG", slug));
+      expect(end.stderr.match(/not started/g)?.length ?? 0).toBeLessThanOrEqual(1);
+    });
+
     it("has the bottle's environment, directory and confinement", async () => {
       expect(await ok("exec", slug, "--", "/bin/pwd")).toBe("/home/node/workspace\n");
       expect(

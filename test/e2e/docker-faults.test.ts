@@ -114,11 +114,16 @@ describe("on docker", requires("docker"), () => {
     });
     const file = join(home.home, "bottles/web/Dockerfile");
     mkdirSync(join(home.home, "bottles/web"));
-    writeFileSync(file, "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN echo so it goes && exit 7\n");
+    writeFileSync(
+      file,
+      "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN sleep 2 && echo so it goes && exit 7\n",
+    );
     const end = await home.run(start, env(build));
     expect([end.code, failureOf(end).code]).toEqual([125, "launch.image"]);
     expect(end.stderr).toContain("returned a non-zero code: 7");
     expect(end.stderr).toContain("so it goes");
+    expect(end.stderr).toContain("building image bot-bottle-command:docker-faults");
+    expect(end.stderr).not.toContain("starting the guest");
     writeFileSync(file, "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN echo mine >/mine\n");
     const good = await home.run(start, env(build));
     expect([good.code, good.stdout.toString()]).toEqual([0, "mine\n"]);

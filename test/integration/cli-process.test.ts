@@ -163,6 +163,8 @@ describe("completion in bash", () => {
     mkdirSync(join(home, "bottles/state/.new-x.1.2"), { recursive: true });
     expect(complete("bot-bottle", "st")).toEqual(["start", "stop"]);
     expect(complete("bot-bottle", "start", "r")).toEqual(["reviewer"]);
+    expect(complete("bot-bottle", "he")).toEqual(["help"]);
+    expect(complete("bot-bottle", "help", "sto")).toEqual(["stop"]);
     expect(complete("bot-bottle", "stop", "")).toEqual(["reviewer-x1y2z"]);
     expect(complete("bot-bottle", "logs", "--part", "o")).toEqual(["owner"]);
     expect(complete("bot-bottle", "start", "--prompt", "x", "--bo")).toEqual(["--bottle"]);

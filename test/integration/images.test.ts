@@ -173,7 +173,18 @@ describe("images", requires("docker"), () => {
     });
     const noBase = await project({ Dockerfile: "FROM bot-bottle-test-none:1\n" });
     await expect(ensure(noBase)).rejects.toMatchObject({
-      hint: expect.stringMatching(/BOT_BOTTLE_BASE_IMAGE.*make-base/),
+      hint: expect.stringMatching(/BOT_BOTTLE_BASE_IMAGE.*make-base.*docs\/images\.md/),
+    });
+    const env = { BOT_BOTTLE_BASE_IMAGE: "bot-bottle-test-none:1" };
+    await expect(ensureImage(COMMAND, ports({ env }))).rejects.toMatchObject({
+      hint: expect.stringMatching(
+        /BOT_BOTTLE_BASE_IMAGE is bot-bottle-test-none:1: run docker pull/,
+      ),
+    });
+    const noRoots = { BOT_BOTTLE_BASE_IMAGE: base, BOT_BOTTLE_BUILD_CA: "/nowhere/roots.pem" };
+    await expect(ensureImage(COMMAND, ports({ env: noRoots }))).rejects.toMatchObject({
+      message: expect.stringContaining('BOT_BOTTLE_BUILD_CA is "/nowhere/roots.pem"'),
+      hint: expect.stringContaining("docs/images.md"),
     });
     const noFile = { ...plan, dockerfile: parseHostPath(`${plan.dockerfile}.none`) };
     await expect(ensure(noFile)).rejects.toMatchObject({

@@ -23,6 +23,18 @@ export function failedError(
   });
 }
 
+/**
+ * The error of a program that was not started. Where the report came through another of us, it begins as ours does: that is
+ * said once.
+ */
+export function notStarted(program: string, report: Failed): LaunchError {
+  const own = [`program ${program} not started in the guest: `, `program ${program} not started: `];
+  let { message } = report;
+  for (const prefix of own) if (message.startsWith(prefix)) message = message.slice(prefix.length);
+  const what = `program ${program} not started in the guest`;
+  return failedError("launch.agent", what, { ...report, message });
+}
+
 /** The error of whatever was under way when the guest went. */
 export function goneError(): LaunchError {
   return new LaunchError("launch.guest-init", "the guest is gone: its connection ended");

@@ -8,7 +8,7 @@ import type { GuestOrder, GuestReport } from "../../protocol/guest.ts";
 import type { Mux } from "../../protocol/mux.ts";
 import type { Channel } from "../../protocol/mux-channel.ts";
 import type { Session, SessionOptions } from "../contract.ts";
-import { failedError, goneError, unexpected } from "./guest-failure.ts";
+import { goneError, notStarted, unexpected } from "./guest-failure.ts";
 
 /** Time for a program to be executed; a machine that swaps may need some of it. */
 const START_MS = 30_000;
@@ -78,9 +78,7 @@ class GuestSession implements Session {
       this.#exit.resolve(exitStatus(report));
       this.#channel.close();
     } else if (report.kind === "failed") {
-      this.#fail(
-        failedError("launch.agent", `program ${this.#program} not started in the guest`, report),
-      );
+      this.#fail(notStarted(this.#program, report));
       this.#channel.close();
     } else {
       throw unexpected(report, "for a session");

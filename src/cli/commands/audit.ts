@@ -60,7 +60,12 @@ export const auditCommand: Command = {
 async function runAudit({ args, flags }: ParsedArgs, io: CommandIo): Promise<number> {
   const [action, text = ""] = args;
   const { home } = io.env;
-  const slug = matchSlug(text, await listAudited(home));
+  const slug = matchSlug(
+    text,
+    await listAudited(home),
+    [],
+    `see which there are: ls ${home.audit}`,
+  );
   const path = join(home.audit, `${slug}${SUFFIX}`);
   return action === "verify" ? verify(path, slug, flags, io) : show(path, slug, flags, io);
 }
@@ -81,11 +86,15 @@ type Flags = ParsedArgs["flags"];
 
 async function show(path: string, slug: string, flags: Flags, io: CommandIo): Promise<number> {
   if (flagText(flags, "head") !== undefined)
-    throw new UsageError("usage.invalid", "--head goes with verify");
+    throw new UsageError("usage.invalid", "--head goes with verify", {
+      hint: `bot-bottle audit verify ${slug} --head SEQ:HASH`,
+    });
   const { output } = io;
   const isDenied = isSet(flags, "denied");
+  let shown = 0;
   const write = (line: AuditLine): void => {
     if (isDenied && line.verdict !== "deny" && line.verdict !== "hold") return;
+    shown += 1;
     if (isSet(flags, "json")) output.json(line);
     else output.print(renderLine(line, output.color));
   };
@@ -96,6 +105,7 @@ async function show(path: string, slug: string, flags: Flags, io: CommandIo): Pr
       write(line);
       if (output.isClosed()) break;
     }
+    if (isDenied && shown === 0) output.note(`nothing was refused in ${slug}`);
   }
   return endedStatus(io.signal);
 }
@@ -147,7 +157,9 @@ async function verify(
   { output }: CommandIo,
 ): Promise<number> {
   if (isSet(flags, "follow") || isSet(flags, "denied")) {
-    throw new UsageError("usage.invalid", "--follow and --denied go with show");
+    throw new UsageError("usage.invalid", "--follow and --denied go with show", {
+      hint: `bot-bottle audit show ${slug} --denied`,
+    });
   }
   const head = parseHead(flagText(flags, "head"));
   const verdict = await verifyAudit(path, head === undefined ? {} : { head });

@@ -1,7 +1,7 @@
 /** `cp`: copies files into or out of a bottle, running or kept. What is copied out belongs to the operator. */
 import { lstat, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, posix, resolve } from "node:path";
-import { messageOf, systemCode, UsageError } from "../../base/errors.ts";
+import { LaunchError, messageOf, systemCode, UsageError } from "../../base/errors.ts";
 import { type GuestPath, parseGuestPath } from "../../base/ids.ts";
 import { isLeftOut } from "../../base/left-out.ts";
 import { readTree } from "../../base/read-tree.ts";
@@ -56,6 +56,7 @@ async function runCp({ args, flags }: ParsedArgs, io: CommandIo): Promise<number
   const copied = copy(from.path, to.path, files, io);
   const done = await told(copied, {
     what: `${src} to ${dst}`,
+    slug: bottle.slug,
     leftHint: () => leftHint(from, bottle.slug, io),
   });
   if (isSet(flags, "json")) io.output.json({ slug: bottle.slug, ...done });
@@ -70,11 +71,22 @@ async function runCp({ args, flags }: ParsedArgs, io: CommandIo): Promise<number
   return 0;
 }
 
+interface ToldOptions {
+  readonly what: string;
+  readonly slug: string;
+  readonly leftHint: () => Promise<string>;
+}
+
+/** What the guest refuses is looked at there; its name is known here only. */
+function named(error: unknown, slug: string): unknown {
+  if (!(error instanceof LaunchError) || error.hint?.includes(" SLUG ") !== true) return error;
+  if (error.code !== "launch.copy") return error;
+  const hint = error.hint.replace(" SLUG ", ` ${slug} `);
+  return new LaunchError(error.code, error.message, { hint, details: error.details, cause: error });
+}
+
 /** The system's refusals are about the paths that were named. */
-async function told<T>(
-  copy: Promise<T>,
-  { what, leftHint }: { readonly what: string; readonly leftHint: () => Promise<string> },
-): Promise<T> {
+async function told<T>(copy: Promise<T>, { what, slug, leftHint }: ToldOptions): Promise<T> {
   try {
     return await copy;
   } catch (error) {
@@ -86,7 +98,7 @@ async function told<T>(
       });
     }
     const code = systemCode(error);
-    if (code === undefined || !(code in REASONS)) throw error;
+    if (code === undefined || !(code in REASONS)) throw named(error, slug);
     throw new UsageError("usage.path", `cannot copy ${what}: ${REASONS[code]}`, {
       hint: "check both paths",
       cause: error,

@@ -1,10 +1,11 @@
 /** `exec`: runs one more program in a running bottle, on our pipes. */
 import { isatty } from "node:tty";
-import { UsageError } from "../../base/errors.ts";
+import { LaunchError, UsageError } from "../../base/errors.ts";
 import type { BottleConnection, Session } from "../../index.ts";
+import { quoteShell } from "../../process/quote-shell.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import { connectTo } from "../connection.ts";
-import { notExecutableStatus, notExecutableText, statusOf } from "../exit.ts";
+import { notExecutableHint, notExecutableStatus, notExecutableText, statusOf } from "../exit.ts";
 import { flagList, flagText, isSet } from "../flags/read.ts";
 import { pipeSession } from "../pipe-session.ts";
 
@@ -51,7 +52,7 @@ export const execCommand: Command = {
 async function runExec(parsed: ParsedArgs, io: CommandIo): Promise<number> {
   const [slug = ""] = parsed.args;
   const argv = parsed.rest ?? [];
-  if (argv.length === 0) {
+  if (argv.length === 0 || argv[0] === "") {
     throw new UsageError(
       "usage.invalid",
       'exec has nothing to run; "--" and a program are expected',
@@ -64,10 +65,12 @@ async function runExec(parsed: ParsedArgs, io: CommandIo): Promise<number> {
   await using connection = await connectTo(slug, io);
   const session = await startProgram(connection, argv, {
     env,
+    slug,
     ...withCwd(flagText(parsed.flags, "cwd")),
   });
   if (typeof session === "number") {
     io.output.error(notExecutableText(argv[0] ?? "", session));
+    io.output.error(notExecutableHint(argv[0] ?? "", session, `bot-bottle exec ${slug}`));
     return session;
   }
   sayNoTerminal(argv, parsed, io);
@@ -97,24 +100,39 @@ function parseVariables(list: readonly string[]): Record<string, string> {
   const wrong = list.find((text) => !VARIABLE.test(text));
   if (wrong !== undefined) {
     // The text may be a secret that was put in the wrong place.
-    throw new UsageError("usage.invalid", "--env is no assignment; NAME=VALUE is expected");
+    throw new UsageError("usage.invalid", "--env is no assignment; NAME=VALUE is expected", {
+      hint: "for example --env CI=1; repeat --env for each variable",
+    });
   }
   return Object.fromEntries(
     list.map((text) => [text.slice(0, text.indexOf("=")), text.slice(text.indexOf("=") + 1)]),
   );
 }
 
+type ProgramOptions = NonNullable<Parameters<BottleConnection["exec"]>[1]> & {
+  readonly slug: string;
+};
+
+/** What the guest refuses, with a way to look at it. */
+function advised(error: unknown, slug: string, { cwd }: Omit<ProgramOptions, "slug">): unknown {
+  if (!(error instanceof LaunchError) || error.hint !== undefined) return error;
+  if (error.code !== "launch.agent") return error;
+  const place = cwd === undefined ? "/home/node" : quoteShell(cwd);
+  const hint = `see what is there: bot-bottle exec ${slug} --cwd / -- ls -ld ${place}`;
+  return new LaunchError(error.code, error.message, { hint, details: error.details, cause: error });
+}
+
 /** The session, or the status of a program that cannot be executed. */
 async function startProgram(
   connection: BottleConnection,
   argv: readonly string[],
-  options: Parameters<BottleConnection["exec"]>[1],
+  { slug, ...options }: ProgramOptions,
 ): Promise<Session | number> {
   try {
     return await connection.exec(argv, options);
   } catch (error) {
     const status = notExecutableStatus(error);
-    if (status === undefined) throw error;
+    if (status === undefined) throw advised(error, slug, options);
     return status;
   }
 }

@@ -54,6 +54,7 @@ async function runInit(parsed: ParsedArgs, io: CommandIo): Promise<number> {
     throw new UsageError(
       "usage.invalid",
       `--name "${name}" is not a name; a lower-case letter, then letters, digits or hyphens are expected`,
+      { hint: "for example --name tests" },
     );
   }
   const canAsk = !isSet(flags, "yes") && !isSet(flags, "json") && hasTerminal();

@@ -100,7 +100,9 @@ function refuseExplainFlags(flags: ParsedArgs["flags"], url: string | undefined)
     flagText(flags, "method") !== undefined ||
     flagList(flags, "header").length > 0;
   if (!isAsked) return;
-  throw new UsageError("usage.invalid", "a URL, --method and --header go with explain");
+  throw new UsageError("usage.invalid", "a URL, --method and --header go with explain", {
+    hint: "bot-bottle policy explain NAME URL --method POST",
+  });
 }
 
 /** The policy of a bottle as it was started, or of an agent as it would be. */
@@ -159,7 +161,9 @@ function parseMethod(text: string): string {
 function parseHeader(text: string): readonly [string, string] {
   const match = /^([A-Za-z0-9!#$%&'*+.^_`|~-]+):\s*(.*)$/.exec(text);
   if (match !== null) return [match[1] ?? "", match[2] ?? ""];
-  throw new UsageError("usage.invalid", `--header "${text}" is no header; name:value is expected`);
+  throw new UsageError("usage.invalid", `--header "${text}" is no header; name:value is expected`, {
+    hint: "for example --header 'content-type: application/json'",
+  });
 }
 
 function describeExplanation({ verdict, ...rest }: RequestExplanation): unknown {

@@ -80,7 +80,9 @@ function choose(
     status === "running" || status === "launching";
   if (isSet(flags, "all")) {
     if (args.length === 0) return bottles.filter(isActive);
-    throw new UsageError("usage.invalid", "--all goes without names");
+    throw new UsageError("usage.invalid", "--all goes without names", {
+      hint: "leave out either --all or the names",
+    });
   }
   if (args.length === 0) {
     throw new UsageError("usage.invalid", "stop needs a bottle; a name or --all is expected", {

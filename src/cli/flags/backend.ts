@@ -26,5 +26,6 @@ export function chosenBackend(
   throw new UsageError(
     "usage.invalid",
     `BOT_BOTTLE_BACKEND "${text}" is not a backend; one of ${CHOICES.join(", ")} is expected`,
+    { hint: "set it to one of them, or unset it for the best one here (bot-bottle doctor)" },
   );
 }
