@@ -83,6 +83,8 @@ export async function openBundle(
           bundle_objects: recordedObjects(resources.objects ?? {}),
         }),
       onProgress: (detail) => events.emit({ kind: "progress", step: "bundle", detail }),
+      onAudit: (state, detail) =>
+        events.emit({ kind: "audit", state, detail, path: plan.paths.audit }),
       onCredentialRefused: (slot) => void state.logins.get(slot)?.refused(),
       onStage,
       onFailing,

@@ -72,6 +72,8 @@ export interface BundleContext {
   readonly onResources: (resources: BundleResources) => Promise<void>;
   /** Told about each restart; the reason is for people. */
   readonly onRestart: (reason: string) => void;
+  /** Told that the audit log cannot be written any more, or can again; the detail is for people. */
+  readonly onAudit?: (state: "failed" | "recovered", detail: string) => void;
   /** Told that an upstream refused the value of a slot. */
   readonly onCredentialRefused?: (slot: string) => void;
   /** With `container`: told how far the first life has come, so that the guest comes up meanwhile. */
