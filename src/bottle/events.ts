@@ -7,6 +7,13 @@ export type BottleEvent =
   | { readonly kind: "progress"; readonly step: LaunchStep; readonly detail: string }
   | { readonly kind: "decision"; readonly event: AuditEvent }
   | { readonly kind: "bundle-restarted"; readonly reason: string }
+  /** The audit log at `path` cannot be written, and nothing leaves the bottle; or it can again. */
+  | {
+      readonly kind: "audit";
+      readonly state: "failed" | "recovered";
+      readonly detail: string;
+      readonly path: string;
+    }
   /** The operator's own login that egress uses: read anew, or in need of the operator. */
   | {
       readonly kind: "credential";

@@ -82,6 +82,8 @@ export async function openBundle(
         bundle_objects: recordedObjects(resources.objects ?? {}),
       }),
     onProgress: (detail) => events.emit({ kind: "progress", step: "bundle", detail }),
+    onAudit: (state, detail) =>
+      events.emit({ kind: "audit", state, detail, path: plan.paths.audit }),
     onReloaded: (name, config) => {
       if (name === "egress") writePolicy(plan.paths.state, policyOf(config));
     },

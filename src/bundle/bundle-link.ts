@@ -49,7 +49,7 @@ export async function openBundleLink(
   plan: BundlePlan,
   carrier: BundleCarrier,
   configure: BundleOrder,
-  context: Pick<BundleContext, "ports" | "signal" | "onEvent" | "onCredentialRefused">,
+  context: Pick<BundleContext, "ports" | "signal" | "onEvent" | "onAudit" | "onCredentialRefused">,
 ): Promise<BundleLink> {
   const link = new BundleLink(carrier, context);
   try {
@@ -76,7 +76,7 @@ export class BundleLink {
   /** Resolves with the ready report; rejects when the process ends or speaks wrongly before. */
   readonly ready: Promise<void>;
   readonly #carrier: BundleCarrier;
-  readonly #context: Pick<BundleContext, "onEvent" | "onCredentialRefused" | "ports">;
+  readonly #context: Pick<BundleContext, "onEvent" | "onAudit" | "onCredentialRefused" | "ports">;
   readonly #ready = Promise.withResolvers<void>();
   readonly #reloads = new Map<DaemonName, PromiseWithResolvers<void>>();
   readonly #decoder = new FrameDecoder();
@@ -85,7 +85,7 @@ export class BundleLink {
 
   constructor(
     carrier: BundleCarrier,
-    context: Pick<BundleContext, "onEvent" | "onCredentialRefused" | "ports">,
+    context: Pick<BundleContext, "onEvent" | "onAudit" | "onCredentialRefused" | "ports">,
   ) {
     this.#carrier = carrier;
     this.#context = context;
@@ -165,6 +165,9 @@ export class BundleLink {
         return;
       case "event":
         this.#context.onEvent(report.event);
+        return;
+      case "audit":
+        this.#context.onAudit?.(report.state, report.detail);
         return;
       case "credential-refused":
         this.#context.onCredentialRefused?.(report.slot);

@@ -74,6 +74,8 @@ export interface BundleContext {
   readonly onRestart: (reason: string) => void;
   /** Told that a daemon has another configuration from now on. */
   readonly onReloaded?: (name: DaemonName, config: unknown) => void;
+  /** Told that the audit log cannot be written any more, or can again; the detail is for people. */
+  readonly onAudit?: (state: "failed" | "recovered", detail: string) => void;
   /** Told that an upstream refused the value of a slot. */
   readonly onCredentialRefused?: (slot: string) => void;
   /** With `container`: told how far the first life has come, so that the guest comes up meanwhile. */

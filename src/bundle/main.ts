@@ -12,6 +12,7 @@ import type { Audit, Daemon } from "../sidecars/descriptor.ts";
 import { createEgress } from "../sidecars/egress/daemon.ts";
 import { type Control, failedReport, openControl } from "./control.ts";
 import { type DaemonLoaders, DaemonSet, selectDaemons } from "./daemons.ts";
+import { reportingAudit } from "./reporting-audit.ts";
 
 /** Time the daemons get to stop: what the earlier system gave, below the 10 s that container engines give. */
 const GRACE_MS = 8_000;
@@ -188,12 +189,7 @@ class Bundle {
       clock: systemClock,
       maxBytes: MAX_AUDIT_BYTES,
     });
-    return {
-      append: (event) => {
-        file.append(event);
-        this.#control.send({ kind: "event", event: clipEvent(event) });
-      },
-    };
+    return reportingAudit(file, systemClock, (report) => this.#control.send(report));
   }
 }
 

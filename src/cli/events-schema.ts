@@ -17,6 +17,7 @@ const KINDS: { readonly [K in BottleEvent["kind"]]: Fields<K> } = {
   progress: { step, detail: text },
   decision: { event: auditEvent() },
   "bundle-restarted": { reason: text },
+  audit: { state: { type: "string", enum: ["failed", "recovered"] }, detail: text, path: text },
   credential: {
     state: { type: "string", enum: ["renewed", "expired", "refused"] },
     name: text,

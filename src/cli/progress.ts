@@ -1,4 +1,5 @@
 /** Turns launch steps into progress lines, shown only when a step takes long. */
+import { dirname } from "node:path";
 import { type BottleEvent, type EventHub, type LaunchStep, providerNamed } from "../index.ts";
 import type { Output } from "./output.ts";
 
@@ -42,6 +43,16 @@ export async function followProgress(events: EventHub, output: Output): Promise<
   clearTimeout(timer);
 }
 
+type AuditEvent = Extract<BottleEvent, { kind: "audit" }>;
+
+/** Only somebody outside can make room. */
+function sayAudit({ state, detail, path }: AuditEvent, output: Output): void {
+  if (state === "recovered") return output.note("bot-bottle: the audit log is written again");
+  const what = `the audit log cannot be written: ${detail}; nothing leaves the bottle meanwhile`;
+  output.note(output.color.yellow(`bot-bottle: ${what}`));
+  output.note(`hint: make room in ${dirname(path)}`);
+}
+
 type CredentialEvent = Extract<BottleEvent, { kind: "credential" }>;
 
 /** Who must do what: nothing in the bottle, and nothing of ours, can log in. */
@@ -56,5 +67,6 @@ function sayEvent(event: BottleEvent, output: Output): void {
   if (event.kind === "progress") output.progress(`bot-bottle: ${event.detail}`);
   if (event.kind === "bundle-restarted")
     output.note(output.color.yellow(`bot-bottle: the bundle was restarted: ${event.reason}`));
+  if (event.kind === "audit") sayAudit(event, output);
   if (event.kind === "credential" && event.state !== "renewed") sayLogin(event, output);
 }

@@ -8,6 +8,8 @@ import { parseTarget } from "./door-target.ts";
 /** Connections per door; more are closed at once. A coding agent with parallel downloads uses some dozens. */
 export const MAX_RELAY_CONNECTIONS = 512;
 const LOOPBACK = "127.0.0.1";
+/** Time for a client to read the last answer of a door that is gone, while it still sends. */
+const LINGER_MS = 2000;
 
 export interface RelayPlan {
   readonly port: number;
@@ -52,6 +54,14 @@ function relayConnection(client: Socket, path: string): void {
   door.on("close", () => {
     if (!door.readableEnded) abort();
   });
+  // Nobody takes what the client sends any more: it is to learn that now, not when it has sent everything.
+  const linger = (): void => {
+    if (!door.isBroken || !door.readableEnded || client.destroyed) return;
+    const timer = setTimeout(() => client.resetAndDestroy(), LINGER_MS);
+    client.once("close", () => clearTimeout(timer));
+  };
+  door.once("broken", linger);
+  door.once("end", linger);
   door.once("connect", () => {
     client.pipe(door);
     door.pipe(client);
@@ -66,15 +76,25 @@ type WriteCallback = (error?: Error | null) => void;
  * first write that fails, and with it the answer that is there to be read; so such writes are thrown away instead.
  */
 export class DoorSocket extends Socket {
+  /** Whether something that was written did not arrive; `broken` is emitted when that comes to light. */
+  isBroken = false;
+
   override _write(chunk: Buffer, encoding: BufferEncoding, callback: WriteCallback): void {
-    super._write(chunk, encoding, () => callback());
+    super._write(chunk, encoding, (error) => this.#written(error, callback));
   }
 
   override _writev(
     chunks: { chunk: Buffer; encoding: BufferEncoding }[],
     callback: WriteCallback,
   ): void {
-    super._writev?.(chunks, () => callback());
+    super._writev?.(chunks, (error) => this.#written(error, callback));
+  }
+
+  #written(error: Error | null | undefined, callback: WriteCallback): void {
+    callback();
+    if (error === null || error === undefined || this.isBroken) return;
+    this.isBroken = true;
+    this.emit("broken");
   }
 }
 

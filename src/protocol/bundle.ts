@@ -4,7 +4,7 @@
  * every door and exits.
  *
  *   owner → bundle: configure (once, first), reload, stop
- *   bundle → owner: ready, reloaded, event, failed
+ *   bundle → owner: ready, reloaded, event, audit, credential-refused, failed
  */
 import * as z from "zod/mini";
 import { once } from "../base/once.ts";
@@ -62,6 +62,12 @@ export const bundleReportSchema = once(() => {
   });
   /** A decision, told to the owner after it was appended to the audit log. */
   const event = z.strictObject({ kind: z.literal("event"), event: auditEventSchema() });
+  /** The audit log cannot be written, so that everything is refused; or it can again. Told when it changes. */
+  const audit = z.strictObject({
+    kind: z.literal("audit"),
+    state: z.enum(["failed", "recovered"]),
+    detail: z.string(),
+  });
   /** An upstream answered 401 to a credential that the owner can read anew. */
   const refused = z.strictObject({
     kind: z.literal("credential-refused"),
@@ -74,6 +80,6 @@ export const bundleReportSchema = once(() => {
     message: z.string(),
   });
 
-  return z.discriminatedUnion("kind", [ready, reloaded, event, refused, failed]);
+  return z.discriminatedUnion("kind", [ready, reloaded, event, audit, refused, failed]);
 });
 export type BundleReport = z.infer<ReturnType<typeof bundleReportSchema>>;

@@ -330,6 +330,18 @@ describe.each(PROGRAMS)("the relay (%s)", (_, file) => {
     }
   });
 
+  it("resets an upload that nobody takes any more, also where the client never reads", async () => {
+    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    const piece = Buffer.from("refuse");
+    const more = (): void => {
+      if (!socket.destroyed) socket.write(piece, () => void setImmediate(more));
+    };
+    const failed = new Promise<NodeJS.ErrnoException>((resolve) => socket.once("error", resolve));
+    socket.pause();
+    more();
+    expect((await failed).code).toMatch(/ECONNRESET|EPIPE/);
+  });
+
   it("resets a connection to a door that does not answer", async () => {
     expect(await failureOf(connect({ port: silentPort, host: "127.0.0.1" }))).toBe("ECONNRESET");
   });

@@ -43,6 +43,8 @@ export interface ClientUpstreamOptions {
 
 export class ClientUpstream implements AsyncDisposable {
   readonly seen: ClientRequest[] = [];
+  /** Bytes of bodies by target, also of those that never ended. */
+  readonly arriving = new Map<string, number>();
   /** Messages that arrived over WebSocket. */
   readonly messages: Buffer[] = [];
   readonly caPem: string;
@@ -78,8 +80,9 @@ export class ClientUpstream implements AsyncDisposable {
     );
   }
 
-  async open(): Promise<this> {
-    await listen(this.#server);
+  /** On loopback, or on an address that containers reach. */
+  async open(host = "127.0.0.1"): Promise<this> {
+    await listen(this.#server, { host, port: 0 });
     return this;
   }
 
@@ -90,7 +93,11 @@ export class ClientUpstream implements AsyncDisposable {
   async #take(request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     try {
-      for await (const chunk of request) chunks.push(chunk as Buffer);
+      for await (const chunk of request) {
+        chunks.push(chunk as Buffer);
+        const path = request.url ?? "";
+        this.arriving.set(path, (this.arriving.get(path) ?? 0) + (chunk as Buffer).length);
+      }
     } catch (error) {
       // A request that was cut off never arrived.
       return void error;
@@ -100,6 +107,7 @@ export class ClientUpstream implements AsyncDisposable {
     if (name === "git") return this.#git(seen, Buffer.concat(chunks), request, response);
     if (name === "npm") return this.#npm(seen, response);
     if (name === "pip") return this.#pip(seen, response);
+    if (seen.url.startsWith("/v1/open/")) return openEnded(seen.url, response);
     if (seen.url.startsWith("/v1/events")) return this.#events(response);
     response.setHeader("content-type", "application/json");
     response.end(JSON.stringify({ version: seen.version, method: seen.method, body: seen.body }));
@@ -225,4 +233,11 @@ export class ClientUpstream implements AsyncDisposable {
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
   }
+}
+
+/** Begins an answer of the kind that the target names and never ends it. */
+function openEnded(url: string, response: Http2ServerResponse): void {
+  if (url.includes("length")) response.setHeader("content-length", 64 << 20);
+  if (url.includes("events")) response.setHeader("content-type", "text/event-stream");
+  response.write(url.includes("events") ? "data: first\n\n" : "first\n");
 }

@@ -18,3 +18,8 @@ export function dockerRaw(args: readonly string[], input?: string): string {
 export function docker(...args: readonly string[]): string {
   return dockerRaw(args).trim();
 }
+
+/** The address of this machine that a container of the engine reaches. */
+export function bridgeAddress(): string {
+  return docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}");
+}

@@ -5,7 +5,7 @@ import { expect } from "vitest";
 import type { AuditLine } from "../../src/protocol/audit.ts";
 import { type AttackWorld, type DriverAnswer, type Mode, openAttackWorld } from "./attack-world.ts";
 import { testBase } from "./docker.ts";
-import { docker } from "./docker-command.ts";
+import { bridgeAddress } from "./docker-command.ts";
 import { Sink } from "./sink.ts";
 
 /** Real tokens: the guest never has them. */
@@ -126,10 +126,6 @@ export class EgressAttack implements AsyncDisposable {
 
 /** Where the bottle is, and who owns it: on bubblewrap, or on docker in one of its attachments. */
 export type Place = Mode | "sockets" | "internal";
-
-/** The address of this machine that a container of the engine reaches. */
-const bridgeAddress = (): string =>
-  docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}");
 
 /** Opens the sink and the bottle. */
 export async function openEgressAttack(place: Place): Promise<EgressAttack> {
