@@ -47,14 +47,17 @@ export function describeBackend(
     const launchers = async () => ({ backend: await open(), bundleHost: createFakeBundleHost() });
     let shared: Promise<Bottle> | undefined;
     const ends: (() => void)[] = [];
-    const lookInto = (look: (bottle: Bottle) => Promise<void>) => async () => {
-      if (isShared) {
-        shared ??= openIn(
-          makeWorld(undefined, (end) => void ends.push(end)),
-          await launchers(),
-        );
-        return look(await shared);
+    const openShared = async (): Promise<Bottle> => {
+      const world = makeWorld(undefined, (end) => void ends.push(end));
+      try {
+        return await (shared ??= openIn(world, await launchers()));
+      } catch (error) {
+        shared = undefined;
+        throw error;
       }
+    };
+    const lookInto = (look: (bottle: Bottle) => Promise<void>) => async () => {
+      if (isShared) return look(await openShared());
       await using bottle = await openIn(makeWorld(), await launchers());
       await look(bottle);
     };
