@@ -47,10 +47,13 @@ export function describeBackend(
     const launchers = async () => ({ backend: await open(), bundleHost: createFakeBundleHost() });
     let shared: Promise<Bottle> | undefined;
     const ends: (() => void)[] = [];
-    const openShared = async (): Promise<Bottle> => {
+    const openOne = async (): Promise<Bottle> => {
       const world = makeWorld(undefined, (end) => void ends.push(end));
+      return openIn(world, await launchers());
+    };
+    const openShared = async (): Promise<Bottle> => {
       try {
-        return await (shared ??= openIn(world, await launchers()));
+        return await (shared ??= openOne());
       } catch (error) {
         shared = undefined;
         throw error;
