@@ -118,7 +118,7 @@ async function runCase(one: Case): Promise<void> {
 }
 
 /** How a time limit of ours, made for real machines, is told to have passed. What hangs is as late a second time. */
-const LATE = /^TimeoutError: waited \d+ ms/m;
+const LATE = /(?:^TimeoutError: |\[timeout\.deadline\] )waited \d+ ms/m;
 
 async function tryCase({ suites, body }: Case): Promise<readonly string[]> {
   const failures: string[] = [];
