@@ -1,6 +1,7 @@
 // One vitest project per layer of tests; bin/test runs them one after another.
 import { defineConfig } from "vitest/config";
 import { CountsReporter } from "./scripts/test-reporter.ts";
+import { LongestFirst } from "./scripts/test-sequencer.ts";
 import { WatchdogReporter } from "./scripts/test-watchdog.ts";
 
 const MINUTE_MS = 60_000;
@@ -31,6 +32,7 @@ export default defineConfig({
     reporters: ["default", new CountsReporter(), new WatchdogReporter()],
     allowOnly: false,
     retry: 0,
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {

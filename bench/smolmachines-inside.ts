@@ -51,7 +51,7 @@ interface Command {
 function timedExec(commands: Command[]): Exec {
   const exec = createExec();
   return {
-    start: exec.start,
+    start: (argv, options) => exec.start(argv, options),
     run: async (argv, options) => {
       const from = performance.now();
       const result = await exec.run(argv, options);

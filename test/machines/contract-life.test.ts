@@ -9,7 +9,7 @@ await declareSuite(
     what: "contract on smolvm 1.32.2, life",
     entry: "contract.ts",
     only: /^backend smolmachines life /,
-    deadlineMs: 12 * MINUTE_MS,
+    deadlineMs: 14 * MINUTE_MS,
   },
   requires("emulated-host"),
 );

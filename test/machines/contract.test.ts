@@ -10,7 +10,7 @@ await declareSuite(
     what: "contract on smolvm 1.32.2, guests and work",
     entry: "contract.ts",
     only: /^backend smolmachines (?!life )/,
-    deadlineMs: 12 * MINUTE_MS,
+    deadlineMs: 14 * MINUTE_MS,
   },
   requires("emulated-host"),
 );

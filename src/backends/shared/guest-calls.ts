@@ -13,8 +13,8 @@ import type { Channel } from "../../protocol/mux-channel.ts";
 import type { ArchiveItem, ProbeTarget } from "../contract.ts";
 import { failedError, goneError, unexpected } from "./guest-failure.ts";
 
-/** Beyond the probe's own time: for the way there and back. */
-const PROBE_MARGIN_MS = 5_000;
+/** Beyond the probe's own time: for the way there and back, long where a machine has just booted on a busy host. */
+const PROBE_MARGIN_MS = 20_000;
 
 type OwnerMux = Mux<GuestReport, GuestOrder>;
 type LastReport = Extract<GuestReport, { kind: "copied" | "probed" }>;
