@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import {
   type Backend,
   type Bottle,
@@ -33,7 +33,7 @@ import {
   type World,
 } from "../support/bottle-world.ts";
 import { alter } from "./altered-backend.ts";
-import { BY_SOCKETS, expectGone, type SuiteAttachment } from "./attachments.ts";
+import { BY_SOCKETS, expectEngineClear, expectGone, type SuiteAttachment } from "./attachments.ts";
 
 const HOME = parseGuestPath("/home/node");
 function sh(bottle: Bottle, script: string): ReturnType<Bottle["exec"]> {
@@ -52,6 +52,7 @@ export function describeBackend(
     const launchers = async () => ({ backend: await open(), bundleHost: createBundleHost() });
     const makeWorld = (bottle: string = DEFAULT_BOTTLE): World =>
       makeAnyWorld(`${bottle}\n${attachment.setting}`);
+    afterAll(() => expectEngineClear(attachment));
     const expectNothingLeft = (world: World, when?: string): Promise<void> =>
       expectGone(attachment, world, when);
 
