@@ -142,8 +142,9 @@ export class Bottle implements AsyncDisposable {
     return this.#closing;
   }
 
+  /** Closes it and waits for the engine as well: a process may end right after. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
+    await (await this.close()).gone;
   }
 
   async #close(why: string): Promise<CloseReport> {

@@ -92,7 +92,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const exit = await untilAborted(following, options.signal);
   const diff = await diffWorkspace(bottle, world, options);
   const leaks = await findToken(world);
-  await bottle.close("the demo is over");
+  await (await bottle.close("the demo is over")).gone;
   await telling;
   const claims = judge({ exit, output, world, diff, leaks, options });
   return { exit, claims, model: countModel(world) };

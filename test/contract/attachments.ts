@@ -41,10 +41,18 @@ export const BY_SOCKETS: SuiteAttachment = {
 
 /** Nothing is left of the bottles of a world, on the host and on the engine. */
 export async function expectGone(
-  { leftOnEngine }: SuiteAttachment,
+  attachment: SuiteAttachment,
   world: World,
   when: string | undefined,
 ): Promise<void> {
   expect(leftInHome(world), when).toEqual([]);
+  await expectEngineClear(attachment, when);
+}
+
+/** An engine removes what ended in its own time, but all of it. */
+export async function expectEngineClear(
+  { leftOnEngine }: SuiteAttachment,
+  when?: string,
+): Promise<void> {
   await vi.waitFor(() => expect(leftOnEngine(), when).toBe(""), { timeout: ENGINE_MS });
 }

@@ -31,7 +31,7 @@ import {
   type World,
 } from "../support/bottle-world.ts";
 import { alter } from "./altered-backend.ts";
-import { BY_SOCKETS, expectGone, type SuiteAttachment } from "./attachments.ts";
+import { BY_SOCKETS, expectEngineClear, expectGone, type SuiteAttachment } from "./attachments.ts";
 import { describeLife } from "./life-suite.ts";
 import { sh } from "./suite-tools.ts";
 
@@ -57,6 +57,8 @@ export function describeBackend(
       bottle: string = DEFAULT_BOTTLE,
       onEnd?: (remove: () => void) => void,
     ): World => makeAnyWorld(`${bottle}\n${attachment.setting}`, onEnd);
+    // Hooks run in reverse: the last look comes when the shared bottle has gone.
+    afterAll(() => expectEngineClear(attachment));
     const expectNothingLeft = (world: World, when?: string): Promise<void> =>
       expectGone(attachment, world, when);
     let shared: Promise<Bottle> | undefined;
