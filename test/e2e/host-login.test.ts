@@ -161,6 +161,8 @@ egress:
     const [slug = ""] = home.names("state");
     const after = await home.run(["policy", "explain", slug, "https://example.com/"]);
     expect(after.code).toBe(77);
+    const odd = await home.run(["policy", "explain", slug, url, "--method", "B D"]);
+    expect([odd.code, failureOf(odd).message]).toEqual([64, expect.stringMatching(/is no method/)]);
     expect(after.stdout.toString()).toMatch(/^refused \(host-not-allowed\) by default-deny/);
     expect((await home.run(["policy", "show", slug])).stdout.toString()).toMatch(
       /^provider\.claude: api\.anthropic/,

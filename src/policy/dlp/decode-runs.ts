@@ -2,7 +2,14 @@
  * Decodes long runs of base64, hexadecimal and base32 text at every alignment: what stands before a run on purpose must
  * not shift it out of sight.
  */
-import { findStretches, joinedLayer, type Layer, type Piece, type Range } from "./layer.ts";
+import {
+  findStretches,
+  hasStretch,
+  joinedLayer,
+  type Layer,
+  type Piece,
+  type Range,
+} from "./layer.ts";
 import { STEP_BYTES, type Steps } from "./steps.ts";
 
 /** Shortest run that is decoded. Eight bytes in hexadecimal inside base64 have this many whole characters. */
@@ -48,6 +55,7 @@ const CODECS: readonly Codec[] = [
 const marksOf = (alphabet: Int8Array): Uint8Array =>
   Uint8Array.from(alphabet, (value) => (value === -1 ? 0 : 1));
 
+const BASE64_MARKS: Uint8Array = marksOf(BASE64);
 const MARKS: ReadonlyMap<Codec, Uint8Array> = new Map(
   CODECS.map((codec) => [codec, marksOf(codec.alphabet)]),
 );
@@ -177,6 +185,11 @@ function* decodeCodec(codec: Codec, input: Buffer): Steps<Layer | undefined> {
     yield;
   }
   return joinedLayer(codec.encoding, output.bytes.subarray(0, output.length), pieces, false);
+}
+
+/** Whether there may be any of these layers: the alphabet of base64 has all of the others in it. */
+export function hasRuns(input: Buffer): boolean {
+  return hasStretch(input, BASE64_MARKS, MIN_RUN_LENGTH);
 }
 
 /** Layers of all runs that the input holds, one for each encoding. */

@@ -156,7 +156,7 @@ function pieceEnd(input: Buffer, place: number): number {
   return place;
 }
 
-const decodeProjection: Decode = byPieces((piece, from, { output, length: before }, trace) => {
+const projectPiece: DecodePiece = (piece, from, { output, length: before }, trace) => {
   if (trace === undefined && isAscii(piece)) return projectAscii(piece, output, before);
   let length = before;
   for (let index = 0; index < piece.length; index += 1) {
@@ -175,7 +175,9 @@ const decodeProjection: Decode = byPieces((piece, from, { output, length: before
     index += character.length - 1;
   }
   return length;
-});
+};
+
+const decodeProjection: Decode = byPieces(projectPiece);
 
 /**
  * The common case, three times as fast without a branch: each byte is written first and counted after. Three bytes a turn:
@@ -252,6 +254,13 @@ export function projectLiteral(literal: Buffer): Buffer {
   return finish(decodeLayer("separated", literal, output, decodeProjection)).bytes;
 }
 
+const short: Buffer = Buffer.alloc(STEP_BYTES);
+
+/** The same of what one step can look at, until the next one is asked for. */
+export function projectShort(input: Buffer): Buffer {
+  return short.subarray(0, projectPiece(input, 0, { output: short, length: 0 }, undefined));
+}
+
 /** Longest input whose projection is written over an earlier one. */
 const MAX_SHARED_BYTES: number = 1024 * 1024;
 let idle: Buffer | undefined;
@@ -273,6 +282,14 @@ function takeMemory(size: number): Buffer {
 }
 
 const SELECTOR_MARKS = [Buffer.from([0xef, 0xb8]), Buffer.from([0xf3, 0xa0])];
+
+/** Whether there may be any of these layers. */
+export function hasEscapes(input: Buffer): boolean {
+  return (
+    ESCAPES.some(({ mark }) => input.includes(mark)) ||
+    (!isAscii(input) && SELECTOR_MARKS.some((mark) => input.includes(mark)))
+  );
+}
 
 /** Layers of the escape syntaxes that occur in the input, as far as `margin` bytes around each escape. */
 export function* escapeLayers(input: Buffer, margin: number): Steps<readonly Layer[]> {

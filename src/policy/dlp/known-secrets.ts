@@ -2,8 +2,15 @@
  * Detector of known secret values: every literal spelling in the input and in every layer decoded from it. Invariant: where a
  * bound on depth or bytes ends the search early, it says so. Values live in the compiled literals only and never show in findings.
  */
-import { escapeLayers, projectLiteral, textLayer, withProjection } from "./decode.ts";
-import { runLayers } from "./decode-runs.ts";
+import {
+  escapeLayers,
+  hasEscapes,
+  projectLiteral,
+  projectShort,
+  textLayer,
+  withProjection,
+} from "./decode.ts";
+import { hasRuns, runLayers } from "./decode-runs.ts";
 import type { Layer, Range } from "./layer.ts";
 import {
   createLiteralMatcher,
@@ -12,7 +19,7 @@ import {
   MIN_LITERAL_BYTES,
 } from "./literal-matcher.ts";
 import { findPacked, type Packed } from "./packed.ts";
-import type { Steps } from "./steps.ts";
+import { STEP_BYTES, type Steps } from "./steps.ts";
 import type { Detection, Detector, Finding, View } from "./types.ts";
 import { variantsOf } from "./variants.ts";
 
@@ -126,7 +133,7 @@ type Path = readonly Layer[];
 /** Bytes of short layers that are searched in one step; each is gone over several times. */
 const STEP_LAYER_BYTES = 4096;
 
-/** Searches a layer for literals, then goes on with what its bytes may hide. */
+/** Searches a layer for literals, then what it may hide. */
 function* searchLayer(search: Search, bytes: Buffer, path: Path, depth: number): Steps<void> {
   if (bytes.length < MIN_LITERAL_BYTES || search.hits.length >= search.limit) return;
   search.unsettled += bytes.length + LAYER_COST;
@@ -134,11 +141,33 @@ function* searchLayer(search: Search, bytes: Buffer, path: Path, depth: number):
     search.unsettled = 0;
     yield;
   }
-  yield* searchLiterals(search, search.literals, bytes, path);
+  // Most texts are short and clean, and what one step can tell of them needs no steps.
+  const isShort = bytes.length <= STEP_BYTES;
+  if (!isShort || holdsAny(search.literals, bytes)) {
+    yield* searchLiterals(search, search.literals, bytes, path);
+  }
   notePacked(search, bytes);
-  yield* withProjection(bytes, (layer) =>
-    searchLiterals(search, search.projected, layer.bytes, [...path, layer]),
-  );
+  if (!isShort || holdsAny(search.projected, projectShort(bytes))) {
+    yield* withProjection(bytes, (layer) =>
+      searchLiterals(search, search.projected, layer.bytes, [...path, layer]),
+    );
+  }
+  if (!isShort || hasRuns(bytes) || hasEscapes(bytes)) {
+    yield* searchInner(search, bytes, path, depth);
+  }
+}
+
+function holdsAny(matcher: LiteralMatcher, bytes: Buffer): boolean {
+  let isFound = false;
+  matcher.find(bytes, () => {
+    isFound = true;
+    return false;
+  });
+  return isFound;
+}
+
+/** Goes on with what bytes may hide. */
+function* searchInner(search: Search, bytes: Buffer, path: Path, depth: number): Steps<void> {
   const margin = Math.max(MIN_MARGIN, search.literals.longest);
   for (const layer of yield* runLayers(bytes)) yield* searchRuns(search, layer, path, depth + 1);
   for (const layer of yield* escapeLayers(bytes, margin)) {

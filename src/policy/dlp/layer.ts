@@ -109,6 +109,13 @@ export function* findStretches(
   return finder.found;
 }
 
+/** Whether there is any. */
+export function hasStretch(input: Buffer, marked: Uint8Array, minimum: number): boolean {
+  const finder = new StretchFinder(input, marked, minimum);
+  finder.runTo(input.length);
+  return finder.found.length > 0;
+}
+
 class StretchFinder {
   readonly found: Range[] = [];
   readonly #input: Buffer;

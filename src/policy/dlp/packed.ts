@@ -2,6 +2,7 @@
  * Where packed data begins. The search itself does not unpack: that is done for it, because it takes time and memory. Invariant:
  * what is packed more often, or holds more, than is looked at is said to be unjudged.
  */
+import { isAscii } from "node:buffer";
 import type { PackedFormat } from "./types.ts";
 
 /** First bytes of formats that are long enough to be looked for anywhere. */
@@ -24,6 +25,8 @@ export function findPacked(bytes: Buffer, limit: number): readonly Packed[] {
   const found: Packed[] = [];
   const atStart = packedAtStart(bytes);
   if (atStart === "zlib") found.push({ format: atStart, bytes });
+  // None of what is looked for elsewhere is.
+  if (isAscii(bytes)) return found;
   for (const [format, magic] of MAGICS) {
     let at = bytes.indexOf(magic);
     for (; at >= 0 && found.length < limit; at = bytes.indexOf(magic, at + 1)) {
@@ -36,5 +39,6 @@ export function findPacked(bytes: Buffer, limit: number): readonly Packed[] {
 /** The format that bytes begin with. The two bytes of zlib count here only: elsewhere they mean nothing. */
 export function packedAtStart(bytes: Buffer): PackedFormat | undefined {
   if (bytes[0] === 0x78 && ZLIB_LEVELS.includes(bytes[1] ?? -1)) return "zlib";
+  if (bytes[0] !== 0x1f && bytes[0] !== 0x28) return undefined;
   return MAGICS.find(([, magic]) => bytes.subarray(0, magic.length).equals(magic))?.[0];
 }

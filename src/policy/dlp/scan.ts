@@ -11,15 +11,15 @@ export const MAX_FINDINGS = 256;
 
 /** Searches a view at once, without what is packed in it; findings come in order of their offset, what could not be judged after them. */
 export function scan(view: View, policy: ScanPolicy): Scan {
-  return finish(scanSteps(view, { ...policy, unpack: undefined }));
+  return finish(scanLevel(view, policy, undefined));
 }
 
 /** What a search gives. */
 export type Scan = readonly (Finding | Unjudged)[];
 
 /** The same in steps, for what a guest may make long, and with what is packed. */
-export function* scanSteps(view: View, policy: ScanPolicy): Steps<Scan> {
-  return yield* scanLevel(view, policy, { depth: 0, left: MAX_UNPACKED_BYTES });
+export function scanSteps(view: View, policy: ScanPolicy): Steps<Scan> {
+  return scanLevel(view, policy, { depth: 0, left: MAX_UNPACKED_BYTES });
 }
 
 /** Most bytes that are unpacked from one view. */
@@ -34,7 +34,8 @@ interface Level {
   left: number;
 }
 
-function* scanLevel(view: View, policy: ScanPolicy, level: Level): Steps<Scan> {
+/** Without a level nothing is unpacked. */
+function* scanLevel(view: View, policy: ScanPolicy, level: Level | undefined): Steps<Scan> {
   const detections: Detection[] = [];
   for (const detector of policy.detectors) {
     const isUndone = view.form !== undefined && detector.undoes?.includes(view.form) === true;
@@ -43,7 +44,8 @@ function* scanLevel(view: View, policy: ScanPolicy, level: Level): Steps<Scan> {
   // Nearly everything is clean, and then nobody needs to know where placeholders stand.
   if (detections.every((it) => it.findings.length === 0 && it.isComplete)) {
     const packed = detections.find((it) => it.packed !== undefined)?.packed ?? [];
-    return packed.length === 0 ? CLEAN : yield* scanPacked(packed, { view, policy, level });
+    if (packed.length === 0 || level === undefined) return CLEAN;
+    return yield* scanPacked(packed, { view, policy, level });
   }
   const inert = policy.placeholders.flatMap((text) => occurrences(view.bytes, text));
   const judged = policy.detectors.map((detector, index) =>

@@ -29,7 +29,7 @@ import { found, judgeBytes, sameLength, tooMuchHeld } from "./judge-bytes.ts";
 import type { BodyFault } from "./message.ts";
 import { MAX_PARTS } from "./multipart.ts";
 import { isGranted } from "./supervise.ts";
-import { settle } from "./turns.ts";
+import { type IsWanted, settle } from "./turns.ts";
 
 /** What the step works on besides the request's own facts. */
 export interface ScanInput {
@@ -46,10 +46,17 @@ export function scanRequest(
 ): StepResult<Scanned> | Promise<StepResult<Scanned>> {
   const isScanned = asked.route.scansOutbound && input.policy.detectors.length > 0;
   const policy = isScanned ? input.policy : undefined;
-  const head = policy === undefined ? passed(asked) : settle(scanHead(asked, policy));
+  const head =
+    policy === undefined ? passed(asked) : settle(scanHead(asked, policy), wantedBy(input));
   if (head instanceof Promise) return head.then((it) => judgeHead(asked, it, { input, policy }));
   return judgeHead(asked, head, { input, policy });
 }
+
+/** A guest that has gone waits for nothing. */
+const wantedBy =
+  ({ arrival }: ScanInput): IsWanted =>
+  () =>
+    !arrival.outgoing.isOver;
 
 interface By {
   readonly input: ScanInput;
@@ -102,7 +109,10 @@ async function judge(
 ): Promise<StepResult<Scanned>> {
   if ("reason" in body) return body;
   if (body.kind !== "whole" || by.policy === undefined) return judgeCredential({ ...head, body });
-  const judged = await judgeBody(head, body.bytes, by.policy);
+  const judged = await judgeBody(head, body.bytes, {
+    policy: by.policy,
+    isWanted: wantedBy(by.input),
+  });
   if ("reason" in judged) {
     const subject = { ask: by.input.ask, policy: by.policy, body: body.bytes };
     const isPassed = await isGranted(head, judged, subject);
@@ -186,33 +196,39 @@ function* maskText(surface: Surface, text: string, policy: ScanPolicy): Steps<st
   return result.ok ? result.bytes.toString("latin1") : text;
 }
 
+/** What a body is judged by, and for how long. */
+interface Judging {
+  readonly policy: ScanPolicy;
+  readonly isWanted: IsWanted;
+}
+
 /** Searches a whole body, its decoded form and what both say in other words; gives back the bytes that may leave. */
-async function judgeBody(
-  asked: Scanned,
-  bytes: Buffer,
-  policy: ScanPolicy,
-): Promise<Buffer | Deny> {
+async function judgeBody(asked: Scanned, bytes: Buffer, by: Judging): Promise<Buffer | Deny> {
+  const { policy, isWanted } = by;
   const { rule, outboundOnMatch } = asked.route;
   const codings = codingsOf(asked.block.values("content-encoding"));
   const decoded = codings.length === 0 ? undefined : await decodeBody(bytes, codings);
   if (codings.length > 0 && decoded === undefined) return undecodable(rule);
   // Bytes behind the end of a compressed stream are ignored by decoders, so the raw form counts too.
   const inDecoded =
-    decoded && (await settle(scanSteps({ surface: "body", bytes: decoded }, policy)));
+    decoded && (await settle(scanSteps({ surface: "body", bytes: decoded }, policy), isWanted));
   const hidden = inDecoded?.[0];
   if (hidden !== undefined) return found(hidden, rule);
   // What stands in an encoded body cannot be masked in it.
   const onMatch = codings.length > 0 ? "block" : outboundOnMatch;
-  const judged = await settle(judgeBytes(bytes, { rule, outboundOnMatch: onMatch }, policy));
+  const judged = await settle(
+    judgeBytes(bytes, { rule, outboundOnMatch: onMatch }, policy),
+    isWanted,
+  );
   if ("reason" in judged) return judged;
-  return (await judgeDerived(asked, decoded ?? judged, policy)) ?? judged;
+  return (await judgeDerived(asked, decoded ?? judged, by)) ?? judged;
 }
 
 /** Searches what a body says in other words: a finding there cannot be masked where it stands. */
 async function judgeDerived(
   { route, block }: Scanned,
   bytes: Buffer,
-  policy: ScanPolicy,
+  { policy, isWanted }: Judging,
 ): Promise<Deny | undefined> {
   const views = deriveViews(bytes, block.values("content-type")[0] ?? "", policy);
   if (views === "beyond-bounds") {
@@ -220,7 +236,7 @@ async function judgeDerived(
     return refuse("undecodable-body", route.rule, `${why}; send it in several requests`);
   }
   for (const view of views) {
-    const [finding] = await settle(scanSteps({ surface: "body", ...view }, policy));
+    const [finding] = await settle(scanSteps({ surface: "body", ...view }, policy), isWanted);
     if (finding !== undefined) return found(finding, route.rule);
   }
   return undefined;

@@ -163,7 +163,8 @@ class ScannedSink extends Sink {
     if (this.isOver || (isLast && !this.#isEnding)) return;
     const bytes = this.#gathered.take();
     const steps = isLast ? this.#scanner.end() : this.#scanner.push(bytes);
-    settleInto(steps, (it) => this.#judged(it, bytes.length), this.options.onFault);
+    const onDone = (it: Scanned): void => this.#judged(it, bytes.length);
+    settleInto(steps, onDone, this.options.onFault, () => !this.isOver);
   }
 
   #judged({ safe, finding }: Scanned, size: number): void {

@@ -64,4 +64,24 @@ describe("long work", () => {
     await expect(broken).rejects.toThrow("broken");
     expect(await fine).toBe(40);
   });
+
+  it("does not wait for what is longer", async () => {
+    let isWanted = true;
+    for (let works = 0; works < 20; works += 1) void settle(work(1e6), () => isWanted);
+    expect(await settle(work(100))).toBe(100);
+    isWanted = false;
+  });
+
+  it("ends where nobody waits for it any more, also while it waits itself", async () => {
+    let done = 0;
+    let isWanted = true;
+    const count = (): void => void (done += 1);
+    for (let works = 0; works < 40; works += 1) void settle(work(1e6, count), () => isWanted);
+    await settle(work(30));
+    isWanted = false;
+    await settle(work(100));
+    const before = done;
+    await settle(work(100));
+    expect(done).toBe(before);
+  });
 });

@@ -77,7 +77,7 @@ export class Outbound implements FrameSink {
   #run(): void {
     const size = this.#judge.waiting;
     const onDone = (judged: readonly Release[] | Deny): void => this.#judged(judged, size);
-    settleInto(this.#judge.judge(), onDone, this.#ends.fail);
+    settleInto(this.#judge.judge(), onDone, this.#ends.fail, () => !this.#isOver);
   }
 
   #judged(judged: readonly Release[] | Deny, size: number): void {
