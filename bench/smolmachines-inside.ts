@@ -20,6 +20,7 @@ for (let round = -1; round < Number(process.argv[2]); round += 1) {
   const alone = startAlone();
   const bottle = await startBottle(world);
   if (round >= 0) samples.push({ "smolvm alone, create and start": alone, ...bottle });
+  process.stderr.write(`${JSON.stringify(samples.at(-1))}\n`);
 }
 printSamples(samples);
 process.exit(0);

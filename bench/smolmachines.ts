@@ -6,6 +6,8 @@ import { parseSamples, ROWS } from "./smolmachines-samples.ts";
 import { cell, median, table } from "./stats.ts";
 
 const DEADLINE_MS = 30 * 60_000;
+/** Of what a program said that failed: before it comes the line of code, which is the whole bundle. */
+const TAIL = 2000;
 
 /** The section of the report. */
 export async function benchSmolmachines(rounds: number): Promise<string> {
@@ -15,7 +17,7 @@ export async function benchSmolmachines(rounds: number): Promise<string> {
     timeoutMs: DEADLINE_MS,
     env: { BOT_BOTTLE_IMAGE: INSIDE.image, BOT_BOTTLE_SMOLVM: host.smolvm },
   });
-  if (status !== 0) throw new Error(`the benchmark ended with ${status}: ${stderr}`);
+  if (status !== 0) throw new Error(`the benchmark ended with ${status}: ${stderr.slice(-TAIL)}`);
   const samples = parseSamples(stdout);
   const values = (name: (typeof ROWS)[number]): readonly number[] => samples.map((it) => it[name]);
   const whole = median(values("a bottle, start to ready"));

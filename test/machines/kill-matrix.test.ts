@@ -8,7 +8,7 @@ await declareSuite(
   {
     what: "the kill matrix on smolvm 1.32.2",
     entry: "kill-matrix.ts",
-    deadlineMs: 10 * MINUTE_MS,
+    deadlineMs: 14 * MINUTE_MS,
   },
   requires("emulated-host"),
 );

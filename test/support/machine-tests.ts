@@ -1,6 +1,6 @@
 // Tests in the emulated host: each on a fresh copy of it, within a hard deadline, and once more (told in the summary) where
-// the host itself failed. A test that fails is not tried again, but where a time limit of ours has passed: in there, that is at times
-// the emulator's doing.
+// the host itself failed. A test that fails is not tried again, but where a time limit of ours or of smolvm has passed: in there, that is at
+// times the emulator's doing.
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "vitest";

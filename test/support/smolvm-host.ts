@@ -54,7 +54,6 @@ export function smolvmEnvironment(version: SmolvmVersion): Readonly<Record<strin
     SMOLVM_LIB_DIR: home,
     SMOLVM_AGENT_ROOTFS: `${home}/agent-rootfs`,
     SMOLVM_IMAGE_SEEDS: "0",
-    SMOLVM_AGENT_READY_TIMEOUT_SECS: "240",
   };
 }
 

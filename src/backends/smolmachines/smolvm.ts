@@ -14,8 +14,6 @@ import { STATE_VARIABLE } from "./vmm.ts";
 
 /** Time for a command that starts nothing; they take milliseconds. */
 const COMMAND_MS = 30_000;
-/** Seconds that smolvm waits for a machine to answer; callers give up earlier, or a little later. */
-const READY_S = 240;
 /** Time for a command that is given up to end by itself. */
 const GRACE_MS = 1_000;
 /** Most that a command may print; a status is 2 KiB. */
@@ -51,8 +49,6 @@ export function smolvmEnv(
   env[STATE_VARIABLE] = state;
   // A first start from an archive would boot a second machine to prepare a disk that only this bottle would use.
   env["SMOLVM_IMAGE_SEEDS"] = "0";
-  // How long a start may take is for its caller to say; smolvm itself gives up after 30 s, which a busy machine needs at times.
-  env["SMOLVM_AGENT_READY_TIMEOUT_SECS"] = String(READY_S);
   env["SMOLVM_SECCOMP"] = "enforce";
   env["SMOLVM_LANDLOCK"] = "enforce";
   if (program.libDir !== undefined) {
