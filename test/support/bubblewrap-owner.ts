@@ -101,7 +101,8 @@ export class OwnerProcess implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.child.exitCode === null && this.child.signalCode === null) {
       const gone = new Promise((resolve) => this.child.once("exit", resolve));
-      this.child.stdin!.write('{"close":true}\n');
+      // Where it has ended meanwhile its pipe is closed, and "exit" is on its way.
+      this.child.stdin!.on("error", () => undefined).write('{"close":true}\n');
       await gone;
     }
   }
