@@ -18,7 +18,7 @@ import {
   type LiteralMatcher,
   MIN_LITERAL_BYTES,
 } from "./literal-matcher.ts";
-import { findPacked, type Packed } from "./packed.ts";
+import { findPacked, findPackedPieces, type Packed } from "./packed.ts";
 import { STEP_BYTES, type Steps } from "./steps.ts";
 import type { Detection, Detector, Finding, View } from "./types.ts";
 import { variantsOf } from "./variants.ts";
@@ -195,6 +195,7 @@ function* descend(search: Search, layer: Layer, path: Path, depth: number): Step
 function* searchRuns(search: Search, layer: Layer, path: Path, depth: number): Steps<void> {
   yield* searchLiterals(search, search.literals, layer.bytes, [...path, layer]);
   notePacked(search, layer.bytes);
+  notePacked(search, layer.bytes, findPackedPieces);
   const text = yield* textLayer(layer.bytes);
   if (text !== undefined) yield* descend(search, text, [...path, layer], depth);
 }
@@ -202,9 +203,9 @@ function* searchRuns(search: Search, layer: Layer, path: Path, depth: number): S
 /** Places that may be packed and are looked at. */
 const MAX_PACKED = 256;
 
-function notePacked(search: Search, bytes: Buffer): void {
+function notePacked(search: Search, bytes: Buffer, find = findPacked): void {
   const room = MAX_PACKED - search.packed.length;
-  const found = findPacked(bytes, room + 1);
+  const found = find(bytes, room + 1);
   if (found.length > room) search.isComplete = false;
   else search.packed.push(...found);
 }

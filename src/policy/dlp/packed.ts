@@ -20,6 +20,18 @@ export interface Packed {
   readonly bytes: Buffer;
 }
 
+/** Places of zlib streams behind a zero byte, which ends each piece of what runs decode to. */
+export function findPackedPieces(bytes: Buffer, limit: number): readonly Packed[] {
+  const found: Packed[] = [];
+  const mark = Buffer.from([0, 0x78]);
+  for (let at = bytes.indexOf(mark); at >= 0; at = bytes.indexOf(mark, at + 1)) {
+    const piece = bytes.subarray(at + 1);
+    if (found.length < limit && packedAtStart(piece) === "zlib")
+      found.push({ format: "zlib", bytes: piece });
+  }
+  return found;
+}
+
 /** Finds what may be packed; gives up to `limit` places. */
 export function findPacked(bytes: Buffer, limit: number): readonly Packed[] {
   const found: Packed[] = [];

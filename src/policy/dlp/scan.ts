@@ -19,7 +19,7 @@ export type Scan = readonly (Finding | Unjudged)[];
 
 /** The same in steps, for what a guest may make long, and with what is packed. */
 export function scanSteps(view: View, policy: ScanPolicy): Steps<Scan> {
-  return scanLevel(view, policy, { depth: 0, left: MAX_UNPACKED_BYTES });
+  return scanLevel(view, policy, { depth: 0, rest: { bytes: MAX_UNPACKED_BYTES } });
 }
 
 /** Most bytes that are unpacked from one view. */
@@ -30,8 +30,8 @@ const MAX_PACKED_DEPTH = 3;
 /** How far unpacking has come. */
 interface Level {
   readonly depth: number;
-  /** Bytes that may still be unpacked. */
-  left: number;
+  /** What may still be unpacked, at all depths together. */
+  readonly rest: { bytes: number };
 }
 
 /** Without a level nothing is unpacked. */
@@ -42,11 +42,14 @@ function* scanLevel(view: View, policy: ScanPolicy, level: Level | undefined): S
     detections.push(isUndone ? NOTHING : yield* detector.find(view, MAX_FINDINGS));
   }
   // Nearly everything is clean, and then nobody needs to know where placeholders stand.
-  if (detections.every((it) => it.findings.length === 0 && it.isComplete)) {
-    const packed = detections.find((it) => it.packed !== undefined)?.packed ?? [];
-    if (packed.length === 0 || level === undefined) return CLEAN;
-    return yield* scanPacked(packed, { view, policy, level });
-  }
+  const isClean = detections.every((it) => it.findings.length === 0 && it.isComplete);
+  const found = isClean ? CLEAN : judgeAll(view, policy, detections);
+  const packed = detections.find((it) => it.packed !== undefined)?.packed ?? [];
+  if (found.length > 0 || packed.length === 0 || level === undefined) return found;
+  return yield* scanPacked(packed, { view, policy, level });
+}
+
+function judgeAll(view: View, policy: ScanPolicy, detections: readonly Detection[]): Scan {
   const inert = policy.placeholders.flatMap((text) => occurrences(view.bytes, text));
   const judged = policy.detectors.map((detector, index) =>
     judge(detector, { view, detection: detections[index] ?? UNSEEN }, inert),
@@ -77,13 +80,13 @@ function* scanPacked(packed: readonly Packed[], { view, policy, level }: Unpacki
       if (packedAtStart(rest) === "zlib") open.push({ format: "zlib", bytes: rest });
     }
     const inner = unpacked === "beyond-bounds" ? undefined : unpacked.bytes;
-    if (inner === undefined || inner.length > level.left || level.depth >= MAX_PACKED_DEPTH) {
+    if (inner === undefined || inner.length > level.rest.bytes || level.depth >= MAX_PACKED_DEPTH) {
       return [{ kind: "unjudged", detector: UNPACKING, surface }];
     }
-    level.left -= inner.length;
+    level.rest.bytes -= inner.length;
     const results = yield* scanLevel({ surface, form: "packed", bytes: inner }, policy, {
       depth: level.depth + 1,
-      left: level.left,
+      rest: level.rest,
     });
     if (results.length > 0) return results.map((it) => hidden(it, next.format));
   }

@@ -19,14 +19,17 @@ export function codingsOf(values: readonly string[]): readonly string[] {
     .filter((coding) => coding !== "" && coding !== "identity");
 }
 
+/** Most bytes that a body of some length may be decoded to. */
+export const decodedLimit = (length: number): number =>
+  Math.min(MAX_DECODED_BYTES, Math.max(MIN_DECODED_BYTES, length * MAX_RATIO));
+
 /** Decodes a body; undefined when a coding is unknown, the data is broken, or a bound is passed. */
 export async function decodeBody(
   body: Buffer,
   codings: readonly string[],
 ): Promise<Buffer | undefined> {
   if (codings.length > MAX_LAYERS) return undefined;
-  const growth = Math.max(MIN_DECODED_BYTES, body.length * MAX_RATIO);
-  const limit = Math.min(MAX_DECODED_BYTES, growth);
+  const limit = decodedLimit(body.length);
   let bytes = body;
   for (const coding of codings.toReversed()) {
     const decoded = await decodeOne(bytes, coding, limit);

@@ -133,6 +133,7 @@ export class Endpoint implements LinkOwner {
       },
     });
     this.#sessions.add(session);
+    await session.ready;
     return session;
   }
 }

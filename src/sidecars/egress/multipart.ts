@@ -1,5 +1,7 @@
 /** The parts of a multipart body (RFC 2046, 5.1), as far as a scanner needs them: it never decides what a server makes of them. */
+import { HEX } from "./http1/bytes.ts";
 
+const EQUALS = 0x3d;
 /** Parts that are looked at. */
 export const MAX_PARTS = 512;
 /** Longest block of headers of a part. */
@@ -61,10 +63,16 @@ function fieldOf(head: string, name: string): string | undefined {
   return line?.slice(name.length + 1).trim();
 }
 
+/** Byte by byte: bodies are long, and a call for each escape would hold everybody up. */
 function undoQuotedPrintable(bytes: Buffer): Buffer {
-  const text = bytes.toString("latin1").replace(/=[ \t]*\r?\n/g, "");
-  const plain = text.replace(/=([0-9a-f]{2})/gi, (_, hex: string) =>
-    String.fromCharCode(Number.parseInt(hex, 16)),
-  );
-  return Buffer.from(plain, "latin1");
+  const text = Buffer.from(bytes.toString("latin1").replace(/=[ \t]*\r?\n/g, ""), "latin1");
+  let size = 0;
+  for (let at = 0; at < text.length; at += 1, size += 1) {
+    const byte = text[at] ?? 0;
+    const high = byte === EQUALS ? (HEX[text[at + 1] ?? 0] ?? -1) : -1;
+    const low = high >= 0 ? (HEX[text[at + 2] ?? 0] ?? -1) : -1;
+    text[size] = low >= 0 ? high * 16 + low : byte;
+    if (low >= 0) at += 2;
+  }
+  return text.subarray(0, size);
 }

@@ -23,7 +23,13 @@ import type { Ask } from "../descriptor.ts";
 import { type BodyStart, type BufferBudget, MAX_WHOLE_BODY_BYTES, readBodyStart } from "./body.ts";
 import { deriveViews } from "./body-views.ts";
 import type { Arrival, Authorized, OutgoingBody, Scanned, StepResult } from "./context.ts";
-import { codingsOf, decodeBody, MAX_DECODED_BYTES, MAX_RATIO } from "./decode-body.ts";
+import {
+  codingsOf,
+  decodeBody,
+  decodedLimit,
+  MAX_DECODED_BYTES,
+  MAX_RATIO,
+} from "./decode-body.ts";
 import { HeaderBlock } from "./header-block.ts";
 import { found, judgeBytes, sameLength, tooMuchHeld } from "./judge-bytes.ts";
 import type { BodyFault } from "./message.ts";
@@ -110,6 +116,7 @@ async function judge(
   if ("reason" in body) return body;
   if (body.kind !== "whole" || by.policy === undefined) return judgeCredential({ ...head, body });
   const judged = await judgeBody(head, body.bytes, {
+    input: by.input,
     policy: by.policy,
     isWanted: wantedBy(by.input),
   });
@@ -198,6 +205,7 @@ function* maskText(surface: Surface, text: string, policy: ScanPolicy): Steps<st
 
 /** What a body is judged by, and for how long. */
 interface Judging {
+  readonly input: ScanInput;
   readonly policy: ScanPolicy;
   readonly isWanted: IsWanted;
 }
@@ -207,8 +215,8 @@ async function judgeBody(asked: Scanned, bytes: Buffer, by: Judging): Promise<Bu
   const { policy, isWanted } = by;
   const { rule, outboundOnMatch } = asked.route;
   const codings = codingsOf(asked.block.values("content-encoding"));
-  const decoded = codings.length === 0 ? undefined : await decodeBody(bytes, codings);
-  if (codings.length > 0 && decoded === undefined) return undecodable(rule);
+  const decoded = codings.length === 0 ? undefined : await decodeHeld(bytes, codings, { rule, by });
+  if (decoded !== undefined && "reason" in decoded) return decoded;
   // Bytes behind the end of a compressed stream are ignored by decoders, so the raw form counts too.
   const inDecoded =
     decoded && (await settle(scanSteps({ surface: "body", bytes: decoded }, policy), isWanted));
@@ -222,6 +230,19 @@ async function judgeBody(asked: Scanned, bytes: Buffer, by: Judging): Promise<Bu
   );
   if ("reason" in judged) return judged;
   return (await judgeDerived(asked, decoded ?? judged, by)) ?? judged;
+}
+
+/** What is decoded waits for its turn like the body itself, and may be many times as much. */
+async function decodeHeld(
+  bytes: Buffer,
+  codings: readonly string[],
+  { rule, by }: { readonly rule: string; readonly by: Judging },
+): Promise<Buffer | Deny> {
+  const keep = hold(by.input, decodedLimit(bytes.length));
+  if (keep === undefined) return tooMuchHeld(rule);
+  const decoded = await decodeBody(bytes, codings);
+  keep(decoded?.length ?? 0);
+  return decoded ?? undecodable(rule);
 }
 
 /** Searches what a body says in other words: a finding there cannot be masked where it stands. */
@@ -302,11 +323,30 @@ async function readWithin(
   { arrival, buffers }: ScanInput,
   length: number | undefined,
 ): Promise<BodyStart | "no-memory"> {
-  const { incoming, outgoing } = arrival;
-  const reserved = length ?? MAX_WHOLE_BODY_BYTES;
-  if (!buffers.take(reserved)) return "no-memory";
-  outgoing.onOver = () => buffers.give(reserved);
-  return readBodyStart(incoming.body, MAX_WHOLE_BODY_BYTES, length);
+  const keep = hold({ arrival, buffers }, length ?? MAX_WHOLE_BODY_BYTES);
+  if (keep === undefined) return "no-memory";
+  const start = await readBodyStart(arrival.incoming.body, MAX_WHOLE_BODY_BYTES, length);
+  if (start.kind === "whole") keep(start.bytes.length);
+  return start;
+}
+
+/** Takes memory until the exchange is over; gives what lets go of all but some of it before, undefined where none is left. */
+function hold(
+  { arrival: { outgoing }, buffers }: Pick<ScanInput, "arrival" | "buffers">,
+  bytes: number,
+): ((kept: number) => void) | undefined {
+  if (outgoing.isOver || !buffers.take(bytes)) return undefined;
+  let held = bytes;
+  const keep = (kept: number): void => {
+    buffers.give(Math.max(0, held - kept));
+    held = Math.min(held, kept);
+  };
+  const { onOver } = outgoing;
+  outgoing.onOver = () => {
+    onOver?.();
+    keep(0);
+  };
+  return keep;
 }
 
 const refuse = (reason: ReasonCode, rule: string, explanation: string): Deny =>

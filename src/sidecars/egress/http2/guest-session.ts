@@ -85,6 +85,8 @@ export class GuestSession implements Limited {
       if (this.#open === 0) this.deadline = sweeper.after(KEEP_ALIVE_MS);
     });
     const isEnded = (flags & http2().constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+    // Of a request without a body nothing more comes, however long its answer takes.
+    if (!isEnded) limit.onProgress();
     const incoming = readRequest(stream, { flat: raw, isEnded }, limit);
     if (incoming instanceof Malformed) handler.onMalformed(incoming.why, outgoing);
     else handler.onRequest(incoming, outgoing);
@@ -102,7 +104,6 @@ class StreamLimit implements Limited, BodyWatch {
     this.#stream = stream;
     this.#sweeper = sweeper;
     sweeper.add(this);
-    this.onProgress();
   }
 
   onProgress(): void {

@@ -11,10 +11,13 @@ import { UpstreamStream } from "./upstream-stream.ts";
 /** One session. */
 export class UpstreamSession implements UpstreamLink, Limited {
   readonly version = "2";
+  /** The upstream has said how many streams it takes, or is gone. */
+  readonly ready: Promise<void>;
   deadline = 0;
   readonly #session: ClientHttp2Session;
   readonly #sweeper: Sweeper;
   #open = 0;
+  #isReady = false;
   #isClosing = false;
   #used = 0;
 
@@ -29,6 +32,13 @@ export class UpstreamSession implements UpstreamLink, Limited {
       ...UPSTREAM_SESSION,
       createConnection: () => socket,
     });
+    this.ready = new Promise((resolve) => {
+      const isReady = (): void => {
+        this.#isReady = true;
+        resolve();
+      };
+      this.#session.once("remoteSettings", isReady).once("close", isReady);
+    });
     sweeper.add(this);
     this.#touch();
     this.#session.on("error", () => this.#session.destroy());
@@ -42,7 +52,8 @@ export class UpstreamSession implements UpstreamLink, Limited {
 
   /** Whether another stream may be opened. */
   get hasRoom(): boolean {
-    if (this.#isClosing || this.#session.closed || this.#session.destroyed) return false;
+    if (!this.#isReady || this.#isClosing || this.#session.closed || this.#session.destroyed)
+      return false;
     const theirs = this.#session.remoteSettings.maxConcurrentStreams ?? MAX_STREAMS;
     return this.#open < Math.min(theirs, MAX_STREAMS);
   }
