@@ -1,8 +1,15 @@
 // What one connection may cost the others: turns of the loop, sessions, streams.
+
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import http2 from "node:http2";
 import type net from "node:net";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { gzipSync } from "node:zlib";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { MAX_BUFFERED_BYTES } from "../../src/sidecars/egress/body.ts";
+import { MAX_DECODED_BYTES } from "../../src/sidecars/egress/decode-body.ts";
+import { MAX_SOCKETS_PER_AUTHORITY } from "../../src/sidecars/egress/endpoint.ts";
+import { BODY_IDLE_MS } from "../../src/sidecars/egress/http1/guest-connection.ts";
 import {
   ask,
   askThrough,
@@ -48,7 +55,39 @@ async function openSession(): Promise<http2.ClientHttp2Session> {
   return session;
 }
 
+/** Answers of the upstream that wait for their release. */
+function holdAnswers(): () => void {
+  const held: (() => void)[] = [];
+  upstream.handler = (request, response) => {
+    request.on("end", () => held.push(() => response.end("late")));
+  };
+  return () => {
+    upstream.handler = (request, response) => request.on("end", () => response.end("late"));
+    for (const answer of held) answer();
+  };
+}
+
 describe("a body that unfolds", () => {
+  it("counts with all that it unfolds to, until its exchange is over", async () => {
+    const release = holdAnswers();
+    const plain = Buffer.concat([randomBytes(90_000), Buffer.alloc(MAX_DECODED_BYTES - 200_000)]);
+    const post = { method: "POST", body: gzipSync(plain), headers: { "content-encoding": "gzip" } };
+    const statuses: number[] = [];
+    const fit = MAX_BUFFERED_BYTES / MAX_DECODED_BYTES;
+    const all = Array.from({ length: fit + 2 }, async () => {
+      statuses.push((await askThrough(egress.door, HOST, post)).status);
+    });
+    await expect
+      .poll(() => statuses.length + upstream.seen.length, { timeout: 20_000 })
+      .toBe(all.length);
+    expect(new Set(statuses)).toEqual(new Set([503]));
+    expect(upstream.seen.length).toBeLessThanOrEqual(fit);
+    release();
+    await Promise.all(all);
+    expect(statuses.filter((it) => it === 200)).toHaveLength(upstream.seen.length);
+    expect((await askThrough(egress.door, HOST, post)).status).toBe(200);
+  });
+
   it("leaves the loop to others while it is judged", async () => {
     const unit = "%25252541 \\\\\\\\u0041 &#38;#38;#38;#65; é ";
     let isJudged = false;
@@ -66,6 +105,43 @@ describe("a body that unfolds", () => {
     other.destroy();
     expect(served).toBe(20);
     expect((await posted).status).toBe(200);
+  });
+});
+
+describe("small bodies without a length", () => {
+  it("hold no more than they are while their answers are slow", async () => {
+    const count = MAX_SOCKETS_PER_AUTHORITY + 16;
+    const release = holdAnswers();
+    const tunnels = await Promise.all(
+      Array.from({ length: count }, () => openTunnel(egress.door, `${HOST}:443`, HOST)),
+    );
+    const headers = { host: HOST, "transfer-encoding": "chunked" };
+    const all = tunnels.map((socket) => ask(socket, HOST, { method: "POST", body: "x", headers }));
+    await expect.poll(() => upstream.seen.length).toBe(MAX_SOCKETS_PER_AUTHORITY);
+    release();
+    expect((await Promise.all(all)).map(({ status }) => status)).toEqual(Array(count).fill(200));
+    for (const socket of tunnels) socket.destroy();
+  });
+});
+
+describe("a stream without a body", () => {
+  afterEach(() => vi.useRealTimers());
+
+  it("waits for its answer longer than bodies may be silent", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    const release = holdAnswers();
+    const session = await openSession();
+    const stream = session.request({ ":path": "/", ":authority": HOST });
+    stream.on("error", () => undefined);
+    const answered = new Promise((resolve) => {
+      stream.once("response", (head) => resolve(head[":status"]));
+      stream.once("close", () => resolve("closed"));
+    });
+    await expect.poll(() => upstream.seen.length).toBe(1);
+    vi.advanceTimersByTime(BODY_IDLE_MS * 5);
+    release();
+    expect(await answered).toBe(200);
+    session.destroy();
   });
 });
 

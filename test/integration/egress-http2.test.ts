@@ -159,6 +159,16 @@ describe("HTTP/2", () => {
     session.close();
   });
 
+  it.each([30, 1])("fits a burst into the %d streams that an upstream takes", async (most) => {
+    upstream.server.updateSettings({ maxConcurrentStreams: most });
+    const session = await openSession();
+    const paths = Array.from({ length: 80 }, (_, index) => `/${index}`);
+    const answers = await Promise.all(paths.map((path) => ask2(session, get(path))));
+    expect(answers.map(({ status }) => status)).toEqual(paths.map(() => 200));
+    expect(upstream.seen.map(({ path }) => path).toSorted()).toEqual(paths.toSorted());
+    session.close();
+  });
+
   it("meets HTTP/1.1 where the upstream speaks nothing else", async () => {
     const session = await openSession(OLD);
     const request = { ":path": "/x", ":authority": OLD, cookie: ["a=1", "b=2"] };

@@ -18,7 +18,7 @@ import {
   type LiteralMatcher,
   MIN_LITERAL_BYTES,
 } from "./literal-matcher.ts";
-import { findPacked, findPackedPieces, type Packed } from "./packed.ts";
+import { BEHIND_DELIMITERS, BEHIND_PIECES, findPacked, findZlib, type Packed } from "./packed.ts";
 import { STEP_BYTES, type Steps } from "./steps.ts";
 import type { Detection, Detector, Finding, View } from "./types.ts";
 import { variantsOf } from "./variants.ts";
@@ -171,6 +171,7 @@ function* searchInner(search: Search, bytes: Buffer, path: Path, depth: number):
   const margin = Math.max(MIN_MARGIN, search.literals.longest);
   for (const layer of yield* runLayers(bytes)) yield* searchRuns(search, layer, path, depth + 1);
   for (const layer of yield* escapeLayers(bytes, margin)) {
+    noteZlib(search, layer.bytes, BEHIND_DELIMITERS);
     yield* descend(search, layer, path, depth + 1);
   }
 }
@@ -195,18 +196,26 @@ function* descend(search: Search, layer: Layer, path: Path, depth: number): Step
 function* searchRuns(search: Search, layer: Layer, path: Path, depth: number): Steps<void> {
   yield* searchLiterals(search, search.literals, layer.bytes, [...path, layer]);
   notePacked(search, layer.bytes);
-  notePacked(search, layer.bytes, findPackedPieces);
+  noteZlib(search, layer.bytes, BEHIND_PIECES);
   const text = yield* textLayer(layer.bytes);
   if (text !== undefined) yield* descend(search, text, [...path, layer], depth);
 }
 
-/** Places that may be packed and are looked at. */
-const MAX_PACKED = 256;
+/** Places that may be packed and are looked at: each may cost a turn of the platform's threads. */
+export const MAX_PACKED = 256;
 
-function notePacked(search: Search, bytes: Buffer, find = findPacked): void {
-  const room = MAX_PACKED - search.packed.length;
-  const found = find(bytes, room + 1);
-  if (found.length > room) search.isComplete = false;
+function notePacked(search: Search, bytes: Buffer): void {
+  addPacked(search, findPacked(bytes, roomFor(search) + 1));
+}
+
+function noteZlib(search: Search, bytes: Buffer, before: ReadonlySet<number>): void {
+  addPacked(search, findZlib(bytes, roomFor(search) + 1, before));
+}
+
+const roomFor = ({ packed }: Search): number => MAX_PACKED - packed.length;
+
+function addPacked(search: Search, found: readonly Packed[]): void {
+  if (found.length > roomFor(search)) search.isComplete = false;
   else search.packed.push(...found);
 }
 

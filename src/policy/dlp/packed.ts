@@ -14,20 +14,37 @@ const MAGICS: readonly (readonly [PackedFormat, Buffer])[] = [
 /** Second byte of a zlib stream whose first one is 0x78, as every packer writes it. */
 const ZLIB_LEVELS: readonly number[] = [0x01, 0x5e, 0x9c, 0xda];
 
+/** Bytes of a zlib stream that show that it is no text. */
+const ZLIB_GLANCE = 64;
+
 /** Packed data that may begin here, up to the end of what it was found in. */
 export interface Packed {
   readonly format: PackedFormat;
   readonly bytes: Buffer;
 }
 
-/** Places of zlib streams behind a zero byte, which ends each piece of what runs decode to. */
-export function findPackedPieces(bytes: Buffer, limit: number): readonly Packed[] {
+/** What ends each piece of what runs decode to. */
+export const BEHIND_PIECES: ReadonlySet<number> = new Set([0]);
+/** What stands before a value in a form, in JSON or in a line: where escapes were undone, bytes may begin there. */
+export const BEHIND_DELIMITERS: ReadonlySet<number> = new Set(Buffer.from('\0="&:,; \n'));
+
+/** Finds zlib streams behind one of some bytes; gives up to `limit` places. */
+export function findZlib(
+  bytes: Buffer,
+  limit: number,
+  before: ReadonlySet<number>,
+): readonly Packed[] {
   const found: Packed[] = [];
-  const mark = Buffer.from([0, 0x78]);
-  for (let at = bytes.indexOf(mark); at >= 0; at = bytes.indexOf(mark, at + 1)) {
-    const piece = bytes.subarray(at + 1);
-    if (found.length < limit && packedAtStart(piece) === "zlib")
-      found.push({ format: "zlib", bytes: piece });
+  // A stream that a packer wrote is no ASCII, and texts have `x^2` in many places.
+  if (isAscii(bytes)) return found;
+  for (const level of ZLIB_LEVELS) {
+    const head = Buffer.from([0x78, level]);
+    let at = bytes.indexOf(head, 1);
+    for (; at >= 0 && found.length < limit; at = bytes.indexOf(head, at + 1)) {
+      const piece = bytes.subarray(at);
+      const isText = isAscii(piece.subarray(0, ZLIB_GLANCE));
+      if (before.has(bytes[at - 1] ?? -1) && !isText) found.push({ format: "zlib", bytes: piece });
+    }
   }
   return found;
 }

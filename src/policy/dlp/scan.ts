@@ -22,10 +22,10 @@ export function scanSteps(view: View, policy: ScanPolicy): Steps<Scan> {
   return scanLevel(view, policy, { depth: 0, rest: { bytes: MAX_UNPACKED_BYTES } });
 }
 
-/** Most bytes that are unpacked from one view. */
-const MAX_UNPACKED_BYTES: number = 8 * 1024 * 1024;
-/** Packed data inside packed data. */
-const MAX_PACKED_DEPTH = 3;
+/** Most bytes that are unpacked from one view, at all depths together: as much as a body may be decoded to. */
+export const MAX_UNPACKED_BYTES: number = 8 * 1024 * 1024;
+/** Packed data inside packed data: an archive in an archive in an encoding, and no honest client goes deeper. */
+export const MAX_PACKED_DEPTH = 3;
 
 /** How far unpacking has come. */
 interface Level {

@@ -1,9 +1,9 @@
 // Packed data in a body: found wherever it begins, undone as far as it goes, refused where there is too much.
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { compileKnownSecrets } from "../../policy/dlp/known-secrets.ts";
+import { compileKnownSecrets, MAX_PACKED } from "../../policy/dlp/known-secrets.ts";
 import { redactSteps } from "../../policy/dlp/mask.ts";
-import { scanSteps } from "../../policy/dlp/scan.ts";
+import { MAX_PACKED_DEPTH, MAX_UNPACKED_BYTES, scanSteps } from "../../policy/dlp/scan.ts";
 import type { ScanPolicy } from "../../policy/dlp/types.ts";
 import { settle } from "./turns.ts";
 import { unpack } from "./unpack.ts";
@@ -67,7 +67,9 @@ describe.each([
 
   it("is refused where it holds too much", async () => {
     expect(await judge(pack(Buffer.alloc(40_000_000)))).toBe("unjudged");
-    expect(await judge(gzipSync(gzipSync(gzipSync(gzipSync(pack("deep"))))))).toBe("unjudged");
+    let nested = pack("deep");
+    for (let depth = 0; depth <= MAX_PACKED_DEPTH; depth += 1) nested = gzipSync(nested);
+    expect(await judge(nested)).toBe("unjudged");
   });
 
   it("is let through where nothing is in it", async () => {
@@ -96,7 +98,7 @@ describe("packed data", () => {
   });
 
   it("of more members than are looked at is refused", async () => {
-    const members = Array.from({ length: 300 }, () => gzipSync("no"));
+    const members = Array.from({ length: MAX_PACKED + 1 }, () => gzipSync("no"));
     expect(await judge(Buffer.concat(members))).toBe("unjudged");
   });
 
@@ -109,6 +111,63 @@ describe("packed data", () => {
     ["something else", brotliCompressSync("nothing")],
   ])("that only looks so passes: %s", async (_, body) => {
     expect(await judge(body)).toBe("clean");
+  });
+
+  it.each([
+    ["zlib in base64", b64(deflateSync(text))],
+    ["zlib in hexadecimal", deflateSync(text).toString("hex")],
+    ["zlib in base64 twice", b64(Buffer.from(b64(deflateSync(text))))],
+    ["gzip in base64", b64(gzipSync(text))],
+  ])("is undone in a later field: %s", async (_, packed) => {
+    const ids = ["0123456789abcdefghijklmnop", "0123456789abcdef0123456789abcdef"];
+    for (const id of ids) {
+      expect(await judge(JSON.stringify({ id, data: packed }))).toBe("TOKEN");
+      expect(await judge(`id=${id}&data=${encodeURIComponent(packed)}`)).toBe("TOKEN");
+    }
+  });
+
+  it.each([
+    ["every byte", (bytes: Buffer) => bytes.toString("hex").replace(/../g, "%$&")],
+    [
+      "what is no letter",
+      (bytes: Buffer) =>
+        bytes
+          .toString("latin1")
+          .replace(/\W/g, (it) => `%${Buffer.from(it, "latin1").toString("hex")}`),
+    ],
+  ])("is undone in a later field with %s percent-encoded", async (_, encode) => {
+    for (const level of [1, 2, 6, 9]) {
+      expect(await judge(`a=b&data=${encode(deflateSync(text, { level }))}`)).toBe("TOKEN");
+    }
+  });
+
+  it("is undone beside a finding that counts for nothing", async () => {
+    const placeholder = `placeholder-${SECRET}`;
+    const body = behind(Buffer.from(`${placeholder} `), gzipSync(text));
+    const lenient = { ...policy, placeholders: [placeholder] };
+    const found = async (bytes: Buffer): Promise<number> =>
+      (await settle(scanSteps({ surface: "body", bytes }, lenient))).length;
+    expect(await found(Buffer.from(placeholder))).toBe(0);
+    expect(await found(body)).toBeGreaterThan(0);
+  });
+
+  it("is bounded over all of what is nested", async () => {
+    let total = 0;
+    const counting: ScanPolicy = {
+      ...policy,
+      unpack: async (packed) => {
+        const result = await unpack(packed);
+        if (result !== undefined && result !== "beyond-bounds") total += result.bytes.length;
+        return result;
+      },
+    };
+    const leafSize = 250 * 1024;
+    const leaf = gzipSync(Buffer.alloc(leafSize));
+    const middle = gzipSync(Buffer.concat(Array.from({ length: 25 }, () => leaf)));
+    const bytes = Buffer.concat(Array.from({ length: 40 }, () => middle));
+    const [first] = await settle(scanSteps({ surface: "body", bytes }, counting));
+    expect(first?.kind).toBe("unjudged");
+    expect(total).toBeLessThanOrEqual(MAX_UNPACKED_BYTES + leafSize);
   });
 
   it("cannot be masked in", async () => {
