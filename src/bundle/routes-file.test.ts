@@ -64,10 +64,48 @@ describe("the routes file of a bundle by hand", () => {
     ],
     ["a header without a name", { routes: [{ host: "a.test", token: "T", carrier: "header:" }] }],
     ["a name as resolution", { routes: [], resolve: { "a.test": "b.test" } }],
+    ["an address that is none", { routes: [], resolve: { "a.test": "999.0.0.1" } }],
+    ["a port that is none", { routes: [], resolve: { "a.test": "10.0.0.1:99999" } }],
+    ["an address to resolve", { routes: [], resolve: { "10.0.0.1": "10.0.0.2" } }],
+    ["a name with a port to resolve", { routes: [], resolve: { "a.test:443": "10.0.0.2" } }],
+    ["a name twice", { routes: [], resolve: { "a.test": "10.0.0.1", "A.test.": "10.0.0.2" } }],
     ["an unknown level", { routes: [], log: 3 }],
   ])("is refused with %s", (_what, content) =>
     expect(() => parse(content)).toThrow(/cannot be used/),
   );
+
+  it.each([
+    [{ carrier: "header:Host" }, "another header is expected"],
+    [{ carrier: "header:X Y" }, "a name such as X-Api-Key is expected"],
+    [
+      { carrier: "query:a&b" },
+      "a name of letters, digits, dots, hyphens or underscores is expected",
+    ],
+    [{ carrier: "basic:a:b" }, "one line without a colon is expected"],
+    [{ paths: ["api"] }, "a path as requests have it that begins with a slash is expected"],
+    [{ paths: ["/%61pi"] }, 'a path as requests have it, "/api", is expected'],
+    [{ paths: ["/a?b=c"] }, 'a path as requests have it, "/a", is expected'],
+    [{ methods: ["GET POST"] }, "a method such as GET is expected"],
+    [{ methods: ["connect"] }, "another method is expected"],
+  ])("says what is expected in place of %j", (part, expected) => {
+    const [key = ""] = Object.keys(part);
+    const routes = [{ host: "a.test", token: "EGRESS_TOKEN_0", ...part }];
+    expect(() => parse({ routes })).toThrow(`routes[0].${key} cannot be used`);
+    expect(() => parse({ routes })).toThrow(expected);
+  });
+
+  it("leads names on by their canonical form", () => {
+    const resolve = {
+      "API.Example.test": "10.0.0.1",
+      "b.test.": "[FD00:0::1]:8443",
+      "c.test": "::1",
+    };
+    expect(parse({ routes: [], resolve }).policy.resolve).toEqual({
+      "api.example.test": { address: "10.0.0.1", port: undefined },
+      "b.test": { address: "fd00::1", port: 8443 },
+      "c.test": { address: "::1", port: undefined },
+    });
+  });
 
   it("is refused when it is not JSON, without repeating it", () => {
     const broken = (): unknown =>

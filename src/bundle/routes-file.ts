@@ -5,6 +5,15 @@ import { parseJson } from "../base/json.ts";
 import { parseAuthority } from "../policy/authority.ts";
 import type { CredentialCarrier, EgressPolicy, Resolution, Route } from "../policy/egress.ts";
 import { refuseHostPattern } from "../policy/host-pattern.ts";
+import { normalisePath } from "../policy/path.ts";
+import {
+  type Refused,
+  refuseBasicUser,
+  refuseHeaderName,
+  refuseMethod,
+  refuseQueryName,
+} from "../policy/request-names.ts";
+import { canonicalName, parseResolution } from "../policy/resolution.ts";
 import type { IsOpenToStrangers } from "./load-suffixes.ts";
 
 const text = z.string().check(z.minLength(1), z.maxLength(1024));
@@ -59,9 +68,7 @@ export function parseRoutesFile(content: string, place: RoutesPlace): RoutesFile
   return {
     policy: {
       routes: routes.map((entry, index) => toRoute(entry, `routes[${index}]`, place)),
-      resolve: Object.fromEntries(
-        Object.entries(resolve).map(([name, to]) => [name, toResolution(to, path)]),
-      ),
+      resolve: toResolutions(resolve, path),
     },
     logLevel: log,
   };
@@ -83,8 +90,10 @@ function toRoute(entry: RouteEntry, rule: string, place: RoutesPlace): Route {
   const { paths = [], methods = [], token } = entry;
   const isNarrow = paths.length > 0 || methods.length > 0;
   const match = {
-    paths: paths.map((value) => ({ kind: "prefix", value }) as const),
-    methods: methods.map((it) => it.toUpperCase()),
+    paths: paths.map((value) => toPrefix(value, `${path}: ${rule}.paths`)),
+    methods: methods.map((it) =>
+      orRefuse(it, refuseMethod, `${path}: ${rule}.methods`).toUpperCase(),
+    ),
     headers: [],
   };
   return {
@@ -133,19 +142,63 @@ function toCarrier(given: string, where: string): CredentialCarrier {
   const [, kind = "", name = ""] =
     /^(bearer|token|basic|header|query)(?::(.+))?$/.exec(given) ?? [];
   if ((kind === "bearer" || kind === "token") && name === "") return { kind };
-  if (kind === "basic" && name !== "") return { kind, username: name };
-  if ((kind === "header" || kind === "query") && name !== "") return { kind, name };
+  if (name !== "") {
+    if (kind === "basic") return { kind, username: orRefuse(name, refuseBasicUser, where) };
+    if (kind === "header") return { kind, name: orRefuse(name, refuseHeaderName, where) };
+    if (kind === "query") return { kind, name: orRefuse(name, refuseQueryName, where) };
+  }
   throw unusable(where, "bearer, token, basic:USER, header:NAME or query:NAME is expected");
 }
 
-function toResolution(given: string, path: string): Resolution {
-  const [, address = "", port] =
-    /^([0-9.]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?$/.exec(given) ?? [];
-  if (address === "") throw unusable(path, `resolve: "${given}" is no address`);
-  return {
-    address: address.replace(/^\[|\]$/g, ""),
-    port: port === undefined ? undefined : Number(port),
-  };
+function orRefuse(
+  given: string,
+  refuse: (text: string) => Refused | undefined,
+  where: string,
+): string {
+  const refused = refuse(given);
+  if (refused === undefined) return given;
+  throw unusable(
+    where,
+    `${JSON.stringify(given)} ${refused.seen}; ${refused.expected} is expected`,
+  );
+}
+
+/** A prefix that no request could ever have would look like a rule and be none. */
+function toPrefix(given: string, where: string): { kind: "prefix"; value: string } {
+  const normal = normalisePath(given);
+  if (normal.ok && normal.path === given) return { kind: "prefix", value: given };
+  const expected = normal.ok ? `, ${JSON.stringify(normal.path)},` : " that begins with a slash";
+  const seen = normal.ok ? "no request has it so" : normal.reason;
+  throw unusable(
+    where,
+    `${JSON.stringify(given)}: ${seen}; a path as requests have it${expected} is expected`,
+  );
+}
+
+function toResolutions(
+  resolve: Readonly<Record<string, string>>,
+  path: string,
+): EgressPolicy["resolve"] {
+  const entries = Object.entries(resolve).map(([given, to]) => {
+    const where = `${path}: resolve.${given}`;
+    const name = canonicalName(given);
+    if (name === undefined) throw unusable(where, "a host name without a port is expected");
+    return [name, toResolution(to, where)] as const;
+  });
+  const names = entries.map(([name]) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw unusable(`${path}: resolve`, `${twice} is in it twice`);
+  return Object.fromEntries(entries);
+}
+
+function toResolution(given: string, where: string): Resolution {
+  const to = parseResolution(given);
+  if (typeof to !== "string") return to;
+  const what = to === "no-address" ? "no address" : "no port behind the address";
+  throw unusable(
+    where,
+    `${JSON.stringify(given)} has ${what}; an address such as 10.0.0.5:8443 or [::1]:8443 is expected`,
+  );
 }
 
 function unusable(where: string, why: string): UsageError {

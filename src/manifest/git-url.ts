@@ -1,5 +1,6 @@
 /** Upstreams of git-gate: SSH URLs and pinned host keys. Nothing in them may be read by ssh as an option. */
-import { canonicalAddress, parseHostName, parsePort } from "./hosts.ts";
+import { canonicalAddress, parsePort } from "../policy/resolution.ts";
+import { parseHostName } from "./hosts.ts";
 import { fault, hasControl, ok, type Parsed } from "./parsed.ts";
 
 const EXPECTED = "a URL such as ssh://git@git.example.com/owner/repo.git";

@@ -3,8 +3,10 @@
  * agree on every spelling; here the faults are told apart for people.
  */
 import { parseAuthority } from "../policy/authority.ts";
+import type { Resolution } from "../policy/egress.ts";
 import { refuseHostPattern } from "../policy/host-pattern.ts";
-import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from "../policy/ip-address.ts";
+import { parseIpv6 } from "../policy/ip-address.ts";
+import { parsePort, parseResolution } from "../policy/resolution.ts";
 import { fault, hasControl, ok, type Parsed } from "./parsed.ts";
 
 /** A host and port of a route. */
@@ -81,42 +83,13 @@ function splitHost(text: string): Parsed<{ name: string; port: number | undefine
   return ok({ name: text.slice(0, colon), port });
 }
 
-/** A port number in plain decimal, or undefined. */
-export function parsePort(text: string): number | undefined {
-  if (!/^[1-9]\d{0,4}$/.test(text)) return undefined;
-  const port = Number(text);
-  return port <= 65_535 ? port : undefined;
-}
-
-/** An address that a name leads to. */
-export interface Endpoint {
-  readonly address: string;
-  readonly port: number | undefined;
-}
-
 const ENDPOINT = "an address such as 127.0.0.1, 127.0.0.1:8443 or [::1]:8443";
 
-/** The canonical form of an IPv4 address in four decimals or an IPv6 address; undefined for anything else. */
-export function canonicalAddress(text: string): string | undefined {
-  const ipv4 = parseIpv4(text);
-  if (ipv4 !== undefined) return formatIpv4(ipv4);
-  const ipv6 = parseIpv6(text);
-  return ipv6 === undefined ? undefined : formatIpv6(ipv6);
-}
-
 /** Parses `address[:port]`, a value of `egress.resolve`; a name is refused, because it would be looked up again. */
-export function parseEndpoint(text: string): Parsed<Endpoint> {
-  const bare = canonicalAddress(text);
-  if (bare !== undefined) return ok({ address: bare, port: undefined });
-  const match = /^(?:\[([^[\]]+)\]|([^:[\]]+))(?::(.*))?$/.exec(text);
-  const address = canonicalAddress(match?.[1] ?? match?.[2] ?? "");
-  const isBracketed = match?.[1] !== undefined;
-  if (address === undefined || isBracketed !== address.includes(":")) {
-    return fault("is not an address", ENDPOINT);
-  }
-  if (match?.[3] === undefined) return ok({ address, port: undefined });
-  const port = parsePort(match[3]);
-  return port === undefined ? fault("has a port that is not one", ENDPOINT) : ok({ address, port });
+export function parseEndpoint(text: string): Parsed<Resolution> {
+  const to = parseResolution(text);
+  if (to === "no-address") return fault("is not an address", ENDPOINT);
+  return to === "no-port" ? fault("has a port that is not one", ENDPOINT) : ok(to);
 }
 
 /** Parses `egress.upstream_proxy`. Credentials have no place in it, because manifests are not secret. */

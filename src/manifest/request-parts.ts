@@ -1,24 +1,26 @@
 /** Parts of HTTP requests that rules and credentials name. What could split a request or widen a rule is refused. */
 import { normalisePath } from "../policy/path.ts";
 import { compilePattern } from "../policy/pattern/compile.ts";
+import {
+  type Refused,
+  refuseBasicUser,
+  refuseHeaderName,
+  refuseMethod,
+  refuseQueryName,
+} from "../policy/request-names.ts";
 import { fault, hasControl, ok, type Parsed } from "./parsed.ts";
 import type { HeaderMatchSpec, PathMatchSpec } from "./types.ts";
 
-const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/;
-/** Headers that frame or route a message; a rule or credential there would change which message is sent where. */
-const FRAMING = new Set(
-  "host connection content-length transfer-encoding te trailer upgrade keep-alive proxy-connection expect".split(
-    " ",
-  ),
-);
 /** Longest pattern: it is compiled once per bundle and matched against each request. */
 const MAX_PATTERN = 1000;
 
 /** Parses the name of a header. */
 export function parseHeaderName(text: string): Parsed<string> {
-  if (!TOKEN.test(text)) return fault("is not a header's name", "a name such as X-Api-Key");
-  if (FRAMING.has(text.toLowerCase())) return fault("frames the message", "another header");
-  return ok(text);
+  return unless(refuseHeaderName(text), text);
+}
+
+function unless(refused: Refused | undefined, value: string): Parsed<string> {
+  return refused === undefined ? ok(value) : fault(refused.seen, refused.expected);
 }
 
 /** Parses the value a header is compared with. */
@@ -30,28 +32,17 @@ export function parseHeaderValue(text: string): Parsed<string> {
 
 /** Parses a method; methods are upper case. */
 export function parseMethod(text: string): Parsed<string> {
-  if (!/^[A-Za-z][A-Za-z-]{0,31}$/.test(text))
-    return fault("is not a method", "a method such as GET");
-  const method = text.toUpperCase();
-  if (method === "CONNECT") return fault("is never forwarded", "another method");
-  return ok(method);
+  return unless(refuseMethod(text), text.toUpperCase());
 }
 
 /** Parses the user of basic authentication. */
 export function parseBasicUser(text: string): Parsed<string> {
-  if (text === "" || text.length > 256 || hasControl(text) || text.includes(":")) {
-    return fault("is not a user", "one line without a colon");
-  }
-  return ok(text);
+  return unless(refuseBasicUser(text), text);
 }
 
 /** Parses the name of a query field. */
 export function parseQueryName(text: string): Parsed<string> {
-  if (/^[A-Za-z0-9._~[\]-]{1,128}$/.test(text)) return ok(text);
-  return fault(
-    "is not a query field's name",
-    "a name of letters, digits, dots, hyphens or underscores",
-  );
+  return unless(refuseQueryName(text), text);
 }
 
 /** Parses a JSON pointer (RFC 6901) to a field. */

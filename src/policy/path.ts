@@ -68,7 +68,8 @@ function refuseUnicode(path: string): string | undefined {
   let text: string;
   try {
     text = decodeURIComponent(path.replaceAll("%25", ""));
-  } catch {
+  } catch (error) {
+    if (!(error instanceof URIError)) throw error;
     return "the path is not valid UTF-8";
   }
   const folded = text.normalize("NFKC");

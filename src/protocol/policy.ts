@@ -7,7 +7,10 @@ import * as z from "zod/mini";
 import { ProtocolError, systemCode } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
 import type { EgressPolicy } from "../policy/egress.ts";
+import { normalisePath } from "../policy/path.ts";
 import { compilePattern } from "../policy/pattern/compile.ts";
+import { refuseHeaderName, refuseMethod, refuseQueryName } from "../policy/request-names.ts";
+import { canonicalAddress, canonicalName } from "../policy/resolution.ts";
 
 const text = z.string().check(z.minLength(1), z.maxLength(4096));
 /** A port, where one is given. */
@@ -15,12 +18,29 @@ export const optionalPort: z.ZodMiniOptional<z.ZodMiniNumberFormat> = z.optional
   z.int().check(z.gte(1), z.lte(65_535)),
 );
 
+/** Text that `isFine` passes; the message says what is expected. */
+const textThat = (isFine: (text: string) => boolean, expected: string): typeof text =>
+  text.check(z.refine(isFine, expected));
+
+const headerName = textThat(
+  (it) => refuseHeaderName(it) === undefined,
+  "a header's name that frames no message is expected",
+);
+const queryName = textThat(
+  (it) => refuseQueryName(it) === undefined,
+  "a query field's name is expected",
+);
+const method = textThat(
+  (it) => refuseMethod(it) === undefined && it === it.toUpperCase(),
+  "a method in upper case is expected",
+);
+
 const carrier = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("bearer") }),
   z.strictObject({ kind: z.literal("token") }),
   z.strictObject({ kind: z.literal("basic"), username: z.string() }),
-  z.strictObject({ kind: z.literal("header"), name: text }),
-  z.strictObject({ kind: z.literal("query"), name: text }),
+  z.strictObject({ kind: z.literal("header"), name: headerName }),
+  z.strictObject({ kind: z.literal("query"), name: queryName }),
   z.strictObject({ kind: z.literal("json"), pointer: text }),
 ]);
 
@@ -35,9 +55,19 @@ const auth = z.strictObject({
 const isUsable = ({ kind, value }: { kind?: string | undefined; value: string }): boolean =>
   (kind !== "regex" && kind !== "glob") || compilePattern(kind, value).ok;
 
+/** A path that is compared as it stands is in the form that requests are brought to. */
+function isReachable({ kind, value }: { kind: string; value: string }): boolean {
+  if (kind !== "exact" && kind !== "prefix") return true;
+  const normal = normalisePath(value);
+  return normal.ok && normal.path === value;
+}
+
 const pathMatch = z
   .strictObject({ kind: z.enum(["exact", "prefix", "glob", "regex"]), value: text })
-  .check(z.refine(isUsable, "the pattern cannot be compiled"));
+  .check(
+    z.refine(isUsable, "the pattern cannot be compiled"),
+    z.refine(isReachable, "a path as requests have it is expected"),
+  );
 
 const headerMatch = z
   .strictObject({ name: text, value: z.string(), kind: z.optional(z.enum(["exact", "regex"])) })
@@ -45,7 +75,7 @@ const headerMatch = z
 
 const requestMatch = z.strictObject({
   paths: z.array(pathMatch),
-  methods: z.array(text),
+  methods: z.array(method),
   headers: z.array(headerMatch),
 });
 
@@ -63,10 +93,19 @@ const route = z.strictObject({
   limits: z.optional(z.strictObject({ requests: count, bytes: count })),
 });
 
+const address = textThat(
+  (it) => canonicalAddress(it) === it,
+  "an address in canonical form is expected",
+);
+const areNames = (resolve: Readonly<Record<string, unknown>>): boolean =>
+  Object.keys(resolve).every((it) => canonicalName(it) === it);
+
 /** The schema of a policy. */
 export const policySchema = z.strictObject({
   routes: z.array(route),
-  resolve: z.record(z.string(), z.strictObject({ address: text, port: optionalPort })),
+  resolve: z
+    .record(z.string(), z.strictObject({ address, port: optionalPort }))
+    .check(z.refine(areNames, "host names in canonical form are expected")),
 });
 
 /** JSON drops fields that are undefined; the policy's types have them. */

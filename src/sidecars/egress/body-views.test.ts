@@ -1,7 +1,7 @@
 import { deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import type { Detector, ScanPolicy, ViewForm } from "../../policy/dlp/types.ts";
-import { deriveViews } from "./body-views.ts";
+import { deriveViews, MAX_DEPTH } from "./body-views.ts";
 import { MAX_PARTS } from "./multipart.ts";
 
 const detector = (undoes: readonly ViewForm[]): Detector => ({
@@ -52,7 +52,8 @@ describe("a body in other words", () => {
       depth === 0
         ? text
         : `Content-Type: multipart/mixed; boundary=d${depth}\r\n\r\n--d${depth}\r\n${deeper(text, depth - 1)}\r\n--d${depth}--`;
-    expect(views(multipart(deeper("X: y\r\n\r\nz", 5)), TYPE)).toEqual(["beyond-bounds"]);
+    expect(views(multipart(deeper("X: y\r\n\r\nz", MAX_DEPTH - 1)), TYPE)).toEqual([]);
+    expect(views(multipart(deeper("X: y\r\n\r\nz", MAX_DEPTH)), TYPE)).toEqual(["beyond-bounds"]);
   });
 
   it("has a bounded number of parts", () => {

@@ -18,8 +18,8 @@ export interface DerivedView {
 /** Forms of a body, or why they cannot be had. */
 export type DerivedViews = readonly DerivedView[] | "beyond-bounds";
 
-/** Parts inside parts. */
-const MAX_DEPTH = 3;
+/** Parts inside parts: a form of mixed files has two levels, and each level goes over the body once more. */
+export const MAX_DEPTH = 3;
 
 interface Source {
   readonly bytes: Buffer;

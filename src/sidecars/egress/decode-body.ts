@@ -8,8 +8,8 @@ export const MAX_DECODED_BYTES: number = 8 * 1024 * 1024;
 export const MAX_RATIO = 100;
 /** Growth up to this size is never counted as a bomb. */
 export const MIN_DECODED_BYTES: number = 256 * 1024;
-/** Encodings on top of each other. */
-const MAX_LAYERS = 3;
+/** Encodings on top of each other: servers take one, seldom two, and each costs a body of memory. */
+export const MAX_LAYERS = 3;
 
 /** The content codings of a message, outermost last; empty when there is none. */
 export function codingsOf(values: readonly string[]): readonly string[] {

@@ -8,7 +8,7 @@ import {
 import { describe, expect, it } from "vitest";
 import { deny } from "../../policy/decide.ts";
 import { parseEgressConfig } from "./config.ts";
-import { codingsOf, decodeBody } from "./decode-body.ts";
+import { codingsOf, decodeBody, MAX_LAYERS } from "./decode-body.ts";
 import { HeaderBlock } from "./header-block.ts";
 import { endToEnd } from "./headers.ts";
 import { parseProxyAddress } from "./proxy-address.ts";
@@ -36,6 +36,9 @@ describe("headers", () => {
   });
 });
 
+const gzipTimes = (bytes: Buffer, times: number): Buffer =>
+  times === 0 ? bytes : gzipTimes(gzipSync(bytes), times - 1);
+
 describe("content codings", () => {
   const text = Buffer.from("hello ".repeat(100));
   it.each([
@@ -47,6 +50,7 @@ describe("content codings", () => {
     [["br"], brotliCompressSync(text)],
     [["zstd"], zstdCompressSync(text)],
     [["gzip", "br"], brotliCompressSync(gzipSync(text))],
+    [Array<string>(MAX_LAYERS).fill("gzip"), gzipTimes(text, MAX_LAYERS)],
   ])("undoes %j", async (codings, body) => {
     expect(await decodeBody(body, codings)).toEqual(text);
   });
@@ -55,7 +59,7 @@ describe("content codings", () => {
     ["an unknown one", ["lzma"], text],
     ["broken data", ["gzip"], text],
     ["cut data", ["gzip"], gzipSync(text).subarray(0, -9)],
-    ["too many", ["gzip", "gzip", "gzip", "gzip"], text],
+    ["too many", Array<string>(MAX_LAYERS + 1).fill("gzip"), gzipTimes(text, MAX_LAYERS + 1)],
     ["text behind it", ["gzip"], Buffer.concat([gzipSync(text), text])],
     ["a second stream", ["deflate"], Buffer.concat([deflateSync(text), deflateSync(text)])],
     ["a second bare one", ["deflate"], Buffer.concat([deflateRawSync(text), text])],
@@ -124,6 +128,30 @@ describe("the configuration", () => {
     placeholders: [],
     caCertificate: "",
   };
+  const withResolve = (resolve: object): object => ({ ...good, policy: { routes: [], resolve } });
+  const withRoute = ({
+    carrier = { kind: "bearer" },
+    paths = [],
+    methods = [],
+  }: {
+    readonly carrier?: object;
+    readonly paths?: readonly object[];
+    readonly methods?: readonly string[];
+  }): object => {
+    const route = {
+      ...{ rule: "r", host: "a.test", matches: [{ paths, methods, headers: [] }] },
+      auth: { carrier, slot: "EGRESS_TOKEN_0", placeholder: "p", requirePlaceholder: false },
+      ...{ outboundOnMatch: "block", scansOutbound: true, allowsGitFetch: false },
+    };
+    return { ...good, policy: { routes: [route], resolve: {} } };
+  };
+
+  it("takes a route as the planner writes it", () => {
+    const carrier = { kind: "header", name: "X-Api-Key" };
+    const paths = [{ kind: "prefix", value: "/v1/" }];
+    expect(() => parseEgressConfig(withRoute({ carrier, paths, methods: ["GET"] }))).not.toThrow();
+  });
+
   it("is complete after parsing", () => {
     expect(parseEgressConfig(good)).toEqual({ ...good, upstreamProxy: undefined });
   });
@@ -132,6 +160,19 @@ describe("the configuration", () => {
     [{ ...good, logLevel: 3 }, "logLevel"],
     [{ ...good, extra: 1 }, ""],
     [{ ...good, policy: { routes: [{ host: "a" }], resolve: {} } }, "policy.routes.0"],
+    [withResolve({ "API.test": { address: "10.0.0.1" } }), "host names in canonical form"],
+    [withResolve({ "api.test.": { address: "10.0.0.1" } }), "host names in canonical form"],
+    [withResolve({ "a.test": { address: "999.0.0.1" } }), "policy.resolve.a.test.address"],
+    [
+      withResolve({ "a.test": { address: "10.0.0.1", port: 99_999 } }),
+      "policy.resolve.a.test.port",
+    ],
+    [withRoute({ carrier: { kind: "header", name: "Host" } }), "carrier.name: a header's name"],
+    [withRoute({ carrier: { kind: "header", name: "X Y" } }), "carrier.name: a header's name"],
+    [withRoute({ carrier: { kind: "query", name: "a&b" } }), "carrier.name: a query field's name"],
+    [withRoute({ paths: [{ kind: "prefix", value: "api" }] }), "paths.0: a path as requests"],
+    [withRoute({ paths: [{ kind: "exact", value: "/%61pi" }] }), "paths.0: a path as requests"],
+    [withRoute({ methods: ["GET POST"] }), "methods.0: a method"],
     [undefined, ""],
   ])("refuses what is malformed, with its place", (value, place) => {
     expect(() => parseEgressConfig(value)).toThrow(place);
