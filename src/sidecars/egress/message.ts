@@ -20,6 +20,11 @@ export const NO_BODY: Framing = { kind: "none" };
 /** A body that tells its end itself. */
 export const STREAM_BODY: Framing = { kind: "stream" };
 
+/** Interim answers to one request: servers send one or two, and each would be judged and passed on. */
+export const MAX_INTERIM = 16;
+/** Time a guest gets to read an answer while it is still sending: closing with unread bytes would take the answer away. */
+export const LINGER_MS = 2_000;
+
 /** Why a body did not come to its end. */
 export class BodyFault extends Error {
   /** `malformed`: its framing is wrong. `aborted`: the sender went away. `slow`: it fell silent. */

@@ -5,10 +5,7 @@
 import type { Socket } from "node:net";
 import type { HeaderList } from "../../policy/headers.ts";
 import type { Deny, ReasonCode } from "../../policy/verdict.ts";
-import type { BodySource, Outgoing } from "./message.ts";
-
-/** Time a guest gets to read a refusal while it is still sending. */
-const LINGER_MS = 2_000;
+import { type BodySource, LINGER_MS, type Outgoing } from "./message.ts";
 
 /** Everything that is not a refusal by policy: the request was malformed, or an upstream could not be used. */
 const STATUS: Partial<Record<ReasonCode, number>> = {

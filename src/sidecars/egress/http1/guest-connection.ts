@@ -3,7 +3,7 @@
  * are read as the next request or not at all; nothing of them is ever forwarded as it is.
  */
 import type { Socket } from "node:net";
-import type { Incoming, Outgoing, Switched } from "../message.ts";
+import { type Incoming, LINGER_MS, type Outgoing, type Switched } from "../message.ts";
 import type { Limited, Sweeper } from "../sweeper.ts";
 import { Malformed } from "./fields.ts";
 import { type ExchangeHost, GuestExchange, UNREADABLE } from "./guest-exchange.ts";
@@ -19,8 +19,6 @@ export const KEEP_ALIVE_MS = 65_000;
 export const BODY_IDLE_MS = 60_000;
 /** Time for the answer to a guest that has closed its own direction. */
 const HALF_CLOSED_MS = 60_000;
-/** Time a guest gets to read an answer while it is still sending. */
-export const LINGER_MS = 2_000;
 /** Bytes of further requests that are kept while one is being answered. */
 const MAX_PIPELINED_BYTES: number = 64 * 1024;
 

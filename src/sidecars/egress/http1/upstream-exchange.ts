@@ -9,6 +9,7 @@ import {
   type ForwardBody,
   type ForwardHead,
   type Framing,
+  MAX_INTERIM,
   REPEATABLE,
   STREAM_BODY,
 } from "../message.ts";
@@ -21,8 +22,6 @@ import { type Coding, lines, type MessageWriter } from "./writer.ts";
 
 /** A body that is there already goes out in pieces of this size: a large one at once would be copied whole, several times. */
 const PIECE_BYTES: number = 64 * 1024;
-/** Interim answers to one request. */
-const MAX_INTERIM = 16;
 
 /** What an exchange does to its connection. */
 export interface UpstreamHost {

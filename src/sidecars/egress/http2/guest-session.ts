@@ -5,8 +5,8 @@
 import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { TLSSocket } from "node:tls";
 import { Malformed } from "../http1/fields.ts";
-import { BODY_IDLE_MS, KEEP_ALIVE_MS, LINGER_MS } from "../http1/guest-connection.ts";
-import type { Incoming, Outgoing } from "../message.ts";
+import { BODY_IDLE_MS, KEEP_ALIVE_MS } from "../http1/guest-connection.ts";
+import { type Incoming, LINGER_MS, type Outgoing } from "../message.ts";
 import type { Slots } from "../slots.ts";
 import type { Limited, Sweeper } from "../sweeper.ts";
 import { GuestStream, readRequest } from "./guest-stream.ts";

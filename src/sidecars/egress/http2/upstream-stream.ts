@@ -6,6 +6,7 @@ import {
   type AnswerReceiver,
   EMPTY_BODY,
   type ForwardBody,
+  MAX_INTERIM,
   NO_BODY,
   REPEATABLE,
   STREAM_BODY,
@@ -13,9 +14,6 @@ import {
 import { lengthOf, readFields } from "./fields.ts";
 import { breakOff, http2 } from "./node-http2.ts";
 import { streamBody } from "./stream-body.ts";
-
-/** Interim answers to one request. */
-const MAX_INTERIM = 16;
 
 export interface StreamFacts {
   /** The first stream of its session. */
