@@ -2,7 +2,7 @@
  * Where packed data begins. The search itself does not unpack: that is done for it, because it takes time and memory. Invariant:
  * what is packed more often, or holds more, than is looked at is said to be unjudged.
  */
-import { isAscii } from "node:buffer";
+import { isAscii, isUtf8 } from "node:buffer";
 import type { PackedFormat } from "./types.ts";
 
 /** First bytes of formats that are long enough to be looked for anywhere. */
@@ -35,18 +35,23 @@ export function findZlib(
   before: ReadonlySet<number>,
 ): readonly Packed[] {
   const found: Packed[] = [];
-  // A stream that a packer wrote is no ASCII, and texts have `x^2` in many places.
   if (isAscii(bytes)) return found;
   for (const level of ZLIB_LEVELS) {
     const head = Buffer.from([0x78, level]);
     let at = bytes.indexOf(head, 1);
     for (; at >= 0 && found.length < limit; at = bytes.indexOf(head, at + 1)) {
       const piece = bytes.subarray(at);
-      const isText = isAscii(piece.subarray(0, ZLIB_GLANCE));
-      if (before.has(bytes[at - 1] ?? -1) && !isText) found.push({ format: "zlib", bytes: piece });
+      if (before.has(bytes[at - 1] ?? -1) && !readsAsText(piece)) {
+        found.push({ format: "zlib", bytes: piece });
+      }
     }
   }
   return found;
+}
+
+/** Texts have `x^2` in many places; what a packer wrote is no UTF-8. The glance may end within a character. */
+function readsAsText(piece: Buffer): boolean {
+  return [0, 1, 2, 3].some((cut) => isUtf8(piece.subarray(0, ZLIB_GLANCE - cut)));
 }
 
 /** Finds what may be packed; gives up to `limit` places. */

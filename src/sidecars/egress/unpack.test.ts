@@ -104,6 +104,7 @@ describe("packed data", () => {
 
   it.each([
     ["text", "x^2 + y^2 = z^2"],
+    ["much text in JSON", JSON.stringify({ a: 'é "x^2" and y=x^3 ü '.repeat(1000) })],
     ["a beginning", Buffer.from([0x1f, 0x8b, 8, 0])],
     ["a beginning and noise", behind(Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]), noise)],
     ["a beginning of zstd and noise", behind(Buffer.from([0x28, 0xb5, 0x2f, 0xfd]), noise)],
