@@ -117,7 +117,9 @@ describe("small bodies without a length", () => {
     );
     const headers = { host: HOST, "transfer-encoding": "chunked" };
     const all = tunnels.map((socket) => ask(socket, HOST, { method: "POST", body: "x", headers }));
-    await expect.poll(() => upstream.seen.length).toBe(MAX_SOCKETS_PER_AUTHORITY);
+    await expect
+      .poll(() => upstream.seen.length, { timeout: 10_000 })
+      .toBe(MAX_SOCKETS_PER_AUTHORITY);
     release();
     expect((await Promise.all(all)).map(({ status }) => status)).toEqual(Array(count).fill(200));
     for (const socket of tunnels) socket.destroy();
@@ -137,7 +139,7 @@ describe("a stream without a body", () => {
       stream.once("response", (head) => resolve(head[":status"]));
       stream.once("close", () => resolve("closed"));
     });
-    await expect.poll(() => upstream.seen.length).toBe(1);
+    await expect.poll(() => upstream.seen.length, { timeout: 10_000 }).toBe(1);
     vi.advanceTimersByTime(BODY_IDLE_MS * 5);
     release();
     expect(await answered).toBe(200);
