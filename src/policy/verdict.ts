@@ -25,7 +25,8 @@ export type ReasonCode =
   | "upstream-failed"
   | "upstream-untrusted"
   | "audit-failed"
-  | "not-ready";
+  | "not-ready"
+  | "policy-changed";
 
 export interface Allow {
   readonly kind: "allow";

@@ -4,9 +4,12 @@ import { once } from "node:events";
 import type http from "node:http";
 import type net from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Secret } from "../../src/base/secret.ts";
+import { CA_KEY_SLOT, type Route } from "../../src/policy/egress.ts";
 import { encodeFrame, FrameReader, OPCODES } from "../../src/sidecars/egress/websocket/frames.ts";
 import {
   bearer,
+  guestAuthority,
   type Harness,
   openTunnel,
   PLACEHOLDER,
@@ -125,6 +128,70 @@ async function open(...lines: string[]): Promise<{ head: string; peer: Peer }> {
   const rest = bytes.subarray(end);
   return { head: bytes.toString("latin1", 0, end), peer: new Peer(socket, true, rest) };
 }
+
+/** Reloads with a route, as the owner sends it, and other values. */
+async function reload(next: readonly Route[], values: Record<string, string> = {}): Promise<void> {
+  const { config, daemon } = egress;
+  const policy = { ...config.policy, routes: next };
+  const all = { EGRESS_TOKEN_0: TOKEN, CANARY: SCANNED, ...values };
+  const slots = Object.entries({ ...all, [CA_KEY_SLOT]: guestAuthority.keyPem });
+  const secrets = new Map(slots.map(([slot, value]) => [slot, new Secret(slot, value)]));
+  const parsed = daemon.parseConfig(JSON.parse(JSON.stringify({ ...config, policy })));
+  expect(await daemon.reload(parsed, secrets)).toEqual({ ok: true });
+}
+
+describe("a WebSocket at a reload", () => {
+  const allowed = route(HOST, { auth: bearer });
+
+  it("goes on where it would be let out as before", async () => {
+    const { peer } = await open();
+    await reload([{ ...allowed, rule: "egress.routes[7]" }]);
+    peer.send("hello");
+    await expect.poll(() => peer.messages).toEqual(["hello"]);
+    peer.socket.destroy();
+  });
+
+  it.each([
+    ["its route is gone", [], {}, 1008, "host-not-allowed"],
+    [
+      "its path is not allowed any more",
+      [
+        {
+          ...allowed,
+          matches: [{ paths: [{ kind: "prefix", value: "/v1" }], methods: [], headers: [] }],
+        },
+      ],
+      {},
+      1008,
+      "no-match",
+    ],
+    [
+      "its credential is another",
+      [allowed],
+      { EGRESS_TOKEN_0: "tok-other-91" },
+      1012,
+      "policy-changed",
+    ],
+    [
+      "it is judged on other terms",
+      [{ ...allowed, limits: { requests: 9, bytes: undefined } }],
+      {},
+      1012,
+      "policy-changed",
+    ],
+  ] as const)(
+    "is closed where %s, and that is recorded",
+    async (_name, next, values, code, reason) => {
+      const { peer } = await open();
+      const closed = once(peer.socket, "close");
+      await reload(next, values);
+      await closed;
+      expect(peer.closeCode).toBe(code);
+      const last = (await egress.audit()).at(-1);
+      expect(last).toMatchObject({ kind: "request", verdict: "deny", reason, path: "/ws" });
+    },
+  );
+});
 
 describe("a WebSocket", () => {
   it("carries messages both ways, with the credential put in and extensions left out", async () => {

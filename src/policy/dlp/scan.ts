@@ -73,7 +73,8 @@ function* scanPacked(packed: readonly Packed[], { view, policy, level }: Unpacki
   if (unpack === undefined) return CLEAN;
   const open = [...packed];
   for (let next = open.shift(); next !== undefined; next = open.shift()) {
-    const unpacked = yield* waitFor(unpack(next));
+    const place = next;
+    const unpacked = yield* waitFor(() => unpack(place));
     if (unpacked === undefined) continue;
     if (unpacked !== "beyond-bounds") {
       const rest = next.bytes.subarray(unpacked.end);

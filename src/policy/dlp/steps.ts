@@ -5,8 +5,11 @@
 
 import { BugError } from "../../base/errors.ts";
 
-/** Work that stops between its steps and ends with a result. A step may end with something to wait for. */
-export type Steps<T> = Generator<Promise<void> | undefined, T, undefined>;
+/** Something to wait for that takes memory of its own, so that who runs the steps decides when it begins. */
+export type Begin = () => Promise<void>;
+
+/** Work that stops between its steps and ends with a result. A step may end with something to begin and to wait for. */
+export type Steps<T> = Generator<Begin | undefined, T, undefined>;
 
 /** Bytes that one step looks at. */
 export const STEP_BYTES: number = 16 * 1024;
@@ -19,12 +22,12 @@ export function finish<T>(steps: Steps<T>): T {
   }
 }
 
-/** Waits for something within steps. */
-export function* waitFor<T>(promise: Promise<T>): Steps<T> {
+/** Waits for something within steps, which begins when there is a place for it. */
+export function* waitFor<T>(begin: () => Promise<T>): Steps<T> {
   const box: { result?: { readonly value: T } } = {};
-  yield promise.then((value) => {
-    box.result = { value };
-  });
+  yield async () => {
+    box.result = { value: await begin() };
+  };
   if (box.result === undefined) throw new BugError("a step went on before what it waited for");
   return box.result.value;
 }

@@ -43,6 +43,15 @@ describe("budgets", () => {
     expect(budgets.take(limited, HOST, 1)?.explanation).toContain("100 bytes");
   });
 
+  it("have once more what was taken for a request that was never sent", () => {
+    const budgets = createBudgets();
+    const limited = route({ limits: { requests: 1, bytes: 100 } });
+    expect(budgets.take(limited, HOST, 100)).toBeUndefined();
+    budgets.giveBack(limited, 100);
+    expect(budgets.take(limited, HOST, 100)).toBeUndefined();
+    expect(budgets.take(limited, HOST, 0)?.reason).toBe("budget-spent");
+  });
+
   it("bound the names of a wildcard, not the requests to a known one", () => {
     const budgets = createBudgets();
     const wild = route({ host: "*.example.com" });

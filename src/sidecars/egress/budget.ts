@@ -14,6 +14,8 @@ export const MAX_WILDCARD_NAMES = 256;
 export interface Budgets {
   /** Takes one request and the bytes that are known of it; a refusal where that is too much, and then nothing is counted. */
   take(route: Route, host: string, bytes: number): Deny | undefined;
+  /** Gives back what was taken for a request of which nothing was sent; the name stays counted, it may have been looked up. */
+  giveBack(route: Route, bytes: number): void;
   /** Takes bytes of a body on its way; a refusal where they are too many. */
   spend(route: Route, bytes: number): Deny | undefined;
 }
@@ -44,6 +46,12 @@ export function createBudgets(): Budgets {
       spent.bytes += bytes;
       if (isWildcard(route.host)) spent.names.add(host);
       return undefined;
+    },
+    giveBack: (route, bytes) => {
+      if (route.limits === undefined && !isWildcard(route.host)) return;
+      const spent = spentOf(route);
+      spent.requests -= 1;
+      spent.bytes -= bytes;
     },
     spend: (route, bytes) => {
       if (route.limits?.bytes === undefined) return undefined;

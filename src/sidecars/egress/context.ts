@@ -10,6 +10,7 @@ import type { Ask, Audit } from "../descriptor.ts";
 import type { BufferBudget } from "./body.ts";
 import type { Budgets } from "./budget.ts";
 import type { HeaderBlock } from "./header-block.ts";
+import type { InForce } from "./in-force.ts";
 import type { Listener, Lookup } from "./locate.ts";
 import type { Framing, Incoming, Outgoing } from "./message.ts";
 import type { EgressState } from "./state.ts";
@@ -23,6 +24,7 @@ export interface Services {
   readonly buffers: BufferBudget;
   readonly budgets: Budgets;
   readonly ask: Ask;
+  readonly inForce: InForce;
   /** Told that an upstream refused the value of a slot. */
   readonly onCredentialRefused: (slot: string) => void;
 }
@@ -32,7 +34,7 @@ export interface Arrival {
   readonly incoming: Incoming;
   readonly outgoing: Outgoing;
   readonly tunnel: Authority | undefined;
-  /** The policy in force when the request came; a reload does not change it half-way. */
+  /** The policy that the request is judged by; where a reload comes before it is sent, it is judged once more as a whole. */
   readonly state: EgressState;
 }
 

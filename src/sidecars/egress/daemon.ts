@@ -9,15 +9,10 @@ import { createBufferBudget } from "./body.ts";
 import { createBudgets } from "./budget.ts";
 import { parseEgressConfig } from "./config.ts";
 import type { Services } from "./context.ts";
+import { InForce } from "./in-force.ts";
 import { type Lookup, systemLookup } from "./locate.ts";
 import { createProxyServer, type ProxyServer } from "./proxy-server.ts";
-import {
-  createState,
-  type EgressState,
-  type HeldSecrets,
-  replaceSecrets,
-  warmState,
-} from "./state.ts";
+import { createState, type HeldSecrets, replaceSecrets, warmState } from "./state.ts";
 
 /** What tests replace: the resolver and the clock. */
 export interface EgressPorts {
@@ -33,7 +28,7 @@ const REPORT_EVERY_MS = 2_000;
 interface Running {
   readonly context: DaemonContext<EgressConfig>;
   readonly server: ProxyServer;
-  readonly swap: (next: EgressState) => void;
+  readonly inForce: InForce;
   secrets: HeldSecrets;
 }
 
@@ -67,7 +62,8 @@ function open(
   { lookup, clock, door }: Required<EgressPorts> & { readonly door: Door },
 ): Running {
   const secrets: HeldSecrets = { values: context.secrets, retired: [] };
-  let state = createState(context.config, secrets, clock);
+  const first = createState(context.config, secrets, clock);
+  const inForce = new InForce(first);
   const { audit, log } = context;
   const services: Services = {
     audit,
@@ -77,24 +73,18 @@ function open(
     buffers: createBufferBudget(),
     budgets: createBudgets(),
     ask: context.ask,
-    onCredentialRefused: refusalReporter(context, () => state.config, clock),
+    inForce,
+    onCredentialRefused: refusalReporter(context, () => inForce.state.config, clock),
   };
   const server = createProxyServer({
     services,
-    state: () => state,
     onFault: (error) => {
       throw error;
     },
   });
   // The door accepts before TLS is loaded; a fault found here ends the bundle like any other.
-  const first = state;
   setTimeout(() => void warmState(first), WARM_AFTER_MS).unref();
-  const swap = (next: EgressState): void => {
-    const old = state;
-    state = next;
-    old.pool.retire();
-  };
-  return { context, server, swap, secrets };
+  return { context, server, inForce, secrets };
 }
 
 /** Tells the owner of a refused value that it can read anew; an agent that tries again and again tells nothing new. */
@@ -119,7 +109,7 @@ interface Reload {
   readonly clock: Clock;
 }
 
-/** Everything new is made before anything old is let go; what runs keeps the state that it began with. */
+/** Everything new is made before anything old is let go; what is being sent keeps the state that let it out. */
 async function reload(
   running: Running | undefined,
   { next, secrets, clock }: Reload,
@@ -129,8 +119,8 @@ async function reload(
     const held = secrets === undefined ? running.secrets : replaceSecrets(running.secrets, secrets);
     const state = createState(next, held, clock);
     await warmState(state);
-    running.swap(state);
     running.secrets = held;
+    running.inForce.swap(state);
     sayLoaded(running.context, next);
     return { ok: true };
   } catch (error) {

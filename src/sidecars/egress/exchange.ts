@@ -22,6 +22,7 @@ import type {
 import { maskHeaders, type Relay, relayAnswer, UNREADABLE } from "./relay-answer.ts";
 import { type SentBody, sendBody } from "./send-body.ts";
 import { judgeSwitch, switchHeaders } from "./websocket/handshake.ts";
+import { judgeNow } from "./websocket/judge-now.ts";
 import { MessageJudge } from "./websocket/message-judge.ts";
 import { relayWebSocket } from "./websocket/relay.ts";
 
@@ -126,7 +127,8 @@ export class Exchange implements AnswerReceiver {
 
   #carry(guest: Switched, upstream: Switched): void {
     const { route } = this.#asked;
-    const { arrival, services } = this.#input;
+    const { arrival, services, authorizeBy } = this.#input;
+    const { inForce } = services;
     const { scanPolicy } = arrival.state;
     const isScanned = route.scansOutbound && scanPolicy.detectors.length > 0;
     relayWebSocket({
@@ -137,6 +139,12 @@ export class Exchange implements AnswerReceiver {
       secrets: this.#secrets(),
       onRefused: (verdict) => this.#ends.onFound(verdict),
       onFault: (error) => this.#input.onFault(error),
+      watch: (onSwap) => inForce.watch(onSwap),
+      judgeNow: () => {
+        const { state } = inForce;
+        if (state === arrival.state) return undefined;
+        return judgeNow({ route, state: arrival.state }, authorizeBy(state), state);
+      },
     });
   }
 

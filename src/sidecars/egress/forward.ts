@@ -6,12 +6,13 @@ import { messageOf, systemCode } from "../../base/errors.ts";
 import { formatAuthority, formatHostHeader } from "../../policy/authority.ts";
 import { deny } from "../../policy/decide.ts";
 import type { Deny } from "../../policy/verdict.ts";
-import type { Arrival, Scanned, Services } from "./context.ts";
+import type { Arrival, Authorized, Scanned, Services, StepResult } from "./context.ts";
 import { DialError } from "./dial.ts";
 import { Exchange } from "./exchange.ts";
 import { locate, type Place } from "./locate.ts";
 import type { UpstreamLink } from "./message.ts";
 import type { Recorder } from "./record.ts";
+import type { EgressState } from "./state.ts";
 import { poolKeyOf } from "./upstream-pool.ts";
 
 /** Tries in all: an idle connection that the upstream closed meanwhile shows only when it is used. */
@@ -25,6 +26,10 @@ export interface ForwardInput {
   readonly onRefused: (verdict: Deny, kind: "request" | "response") => void;
   /** Ends the request after a fault of ours. */
   readonly onFault: (error: unknown) => void;
+  /** Another policy took the place of that which let the request out, and nothing of it was sent. */
+  readonly onOutdated: () => void;
+  /** What another policy says about the request's head. */
+  readonly authorizeBy: (state: EgressState) => StepResult<Authorized>;
 }
 
 interface Attempt {
@@ -57,6 +62,7 @@ export function forward(asked: Scanned, input: ForwardInput): void {
 async function openFirst(attempt: Attempt): Promise<void> {
   const { asked, input } = attempt;
   const place = await findPlace(attempt);
+  if (isOutdated(input)) return input.onOutdated();
   if (place.kind === "deny") return input.onRefused(place, "request");
   const denied = recordAllow(asked, input);
   if (denied !== undefined) return input.onRefused(denied, "request");
@@ -65,6 +71,7 @@ async function openFirst(attempt: Attempt): Promise<void> {
 
 async function reopen(attempt: Attempt): Promise<void> {
   const place = await findPlace(attempt);
+  if (isOutdated(attempt.input)) return attempt.input.onOutdated();
   if (place.kind === "deny") return attempt.input.onRefused(place, "response");
   return openAt(attempt, place);
 }
@@ -79,12 +86,17 @@ async function openAt(attempt: Attempt, place: Place): Promise<void> {
   try {
     link = await state.pool.open(poolKey, { authority, scheme, place, proxy, trust, offersHttp2 });
   } catch (error) {
+    if (isOutdated(input)) return input.onOutdated();
     return input.onRefused(describeFailure(asked, error), "response");
   }
-  if (outgoing.isOver) state.pool.giveBack(poolKey, link);
-  else run(attempt, link);
-  return undefined;
+  const isUnwanted = outgoing.isOver || isOutdated(input);
+  if (!isUnwanted) return run(attempt, link);
+  state.pool.giveBack(poolKey, link);
+  return outgoing.isOver ? undefined : input.onOutdated();
 }
+
+const isOutdated = ({ services, arrival }: ForwardInput): boolean =>
+  services.inForce.state !== arrival.state;
 
 function run(attempt: Attempt, link: UpstreamLink): void {
   const { asked, input, poolKey, number } = attempt;

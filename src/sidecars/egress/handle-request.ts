@@ -21,35 +21,57 @@ export function handleRequest(arrival: Arrival, services: Services): void {
   const recorder = arrival.state.recorder(services);
   const run: Run = { arrival, services, recorder };
   guarded(run, undefined, () => {
-    const { incoming, state, tunnel } = arrival;
+    const { incoming, tunnel } = arrival;
     const classified = classify(incoming, tunnel);
     if (classified.kind === "deny") return refuse(run, classified, undefined);
     if (isIntrospection(classified.authority)) return introspect(run, classified);
-    const authorized = authorize(classified, state.config);
-    if (authorized.kind === "deny") return refuse(run, authorized, classified);
-    const { buffers, ask } = services;
-    const scanned = scanRequest(authorized, { arrival, policy: state.scanPolicy, buffers, ask });
-    if (!(scanned instanceof Promise)) return send(run, scanned, classified);
-    scanned.then(
-      (result) => guarded(run, classified, () => send(run, result, classified)),
-      (error: unknown) => fault(run, error, classified),
-    );
+    return judge(run, classified, undefined);
   });
 }
 
 type Run = Pick<ForwardInput, "arrival" | "services" | "recorder">;
 
+/** `before` is what a policy let out that is not in force any more. */
+function judge(run: Run, classified: Classified, before: Scanned | undefined): void {
+  const { arrival, services } = run;
+  const { state } = arrival;
+  const authorized = authorize(classified, state.config);
+  if (authorized.kind === "deny") return refuse(run, authorized, classified);
+  const { buffers, ask } = services;
+  const input = { arrival, policy: state.scanPolicy, buffers, ask, before };
+  const scanned = scanRequest(authorized, input);
+  if (!(scanned instanceof Promise)) return send(run, scanned, classified);
+  scanned.then(
+    (result) => guarded(run, classified, () => send(run, result, classified)),
+    (error: unknown) => fault(run, error, classified),
+  );
+}
+
+/** A request waits for its body, for names and for connections: what was allowed then may not be allowed now. */
+function judgeAgain({ arrival, services }: Run, classified: Classified, before: Scanned): void {
+  const { state } = services.inForce;
+  const run = { arrival: { ...arrival, state }, services, recorder: state.recorder(services) };
+  guarded(run, classified, () => judge(run, classified, before));
+}
+
 function send(run: Run, scanned: StepResult<Scanned>, classified: Classified): void {
   if (scanned.kind === "deny") return refuse(run, scanned, classified);
   if (run.arrival.outgoing.isOver) return undefined;
+  const { inForce, budgets } = run.services;
+  if (run.arrival.state !== inForce.state) return judgeAgain(run, classified, scanned);
   const { route, authority } = scanned;
   const bytes = route.limits === undefined ? 0 : sizeOf(scanned);
-  const spent = run.services.budgets.take(route, authority.host, bytes);
+  const spent = budgets.take(route, authority.host, bytes);
   if (spent !== undefined) return refuse(run, spent, classified);
   return forward(scanned, {
     ...run,
     onRefused: (verdict, kind) => refuse(run, verdict, classified, kind),
     onFault: (error) => fault(run, error, classified),
+    onOutdated: () => {
+      budgets.giveBack(route, bytes);
+      judgeAgain(run, classified, scanned);
+    },
+    authorizeBy: (state) => authorize(classified, state.config),
   });
 }
 

@@ -14,7 +14,6 @@ import { GuestConnection, type GuestHandler } from "./http1/guest-connection.ts"
 import { GuestSession } from "./http2/guest-session.ts";
 import { MAX_GUEST_SESSIONS, MAX_GUEST_STREAMS } from "./http2/node-http2.ts";
 import { Slots } from "./slots.ts";
-import type { EgressState } from "./state.ts";
 import { Sweeper } from "./sweeper.ts";
 import { openTunnel } from "./tunnel.ts";
 
@@ -23,8 +22,6 @@ export const MAX_CONNECTIONS = 512;
 
 export interface ProxyServerOptions {
   readonly services: Services;
-  /** The policy in force now. */
-  readonly state: () => EgressState;
   /** A fault of the listener itself: the bundle must not live on without its door. */
   readonly onFault: (error: Error) => void;
 }
@@ -73,25 +70,27 @@ class Guests {
   }
 
   #handler(tunnel: Authority | undefined, onConnect: GuestHandler["onConnect"]): GuestHandler {
-    const { services, state } = this.#options;
+    const { services } = this.#options;
+    const { inForce } = services;
     return {
       onConnect,
       onRequest: (incoming, outgoing) =>
-        handleRequest({ incoming, outgoing, tunnel, state: state() }, services),
+        handleRequest({ incoming, outgoing, tunnel, state: inForce.state }, services),
       onMalformed: (why, outgoing) =>
-        refuseMalformed({ outgoing, tunnel, state: state() }, why, services),
+        refuseMalformed({ outgoing, tunnel, state: inForce.state }, why, services),
       onFault: (error) => services.log.error("connection failed", { error: messageOf(error) }),
     };
   }
 
   #connect(socket: Socket, target: string, rest: Buffer | undefined): void {
-    const { services, state } = this.#options;
+    const { services } = this.#options;
+    const { state } = services.inForce;
     this.#connections.hold(socket, IDLE);
     const onSecure = (secure: TLSSocket, authority: Authority): void =>
       this.#speakInside(socket, secure, authority);
     const head = rest ?? Buffer.alloc(0);
     const sessions = this.#sessions;
-    openTunnel({ target, socket, head, state: state(), sessions, onSecure }, services).catch(
+    openTunnel({ target, socket, head, state, sessions, onSecure }, services).catch(
       (error: unknown) => {
         services.log.error("tunnel failed", { error: messageOf(error) });
         socket.destroy();

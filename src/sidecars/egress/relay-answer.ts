@@ -5,6 +5,7 @@
 import type { KnownSecrets } from "../../policy/dlp/known-secrets.ts";
 import { createStreamMasker, type StreamMasker } from "../../policy/dlp/stream.ts";
 import type { HeaderList } from "../../policy/headers.ts";
+import { GrowingBytes } from "./body.ts";
 import { codingsOf } from "./decode-body.ts";
 import { decodedSource } from "./decoded-source.ts";
 import { endToEnd, safeTrailers } from "./headers.ts";
@@ -70,9 +71,16 @@ export function relayAnswer(
   const masker = secrets && createStreamMasker(secrets);
   const { onEnd } = options;
   const waiting = isDecoded ? answer : undefined;
-  const sink = new RelaySink(outgoing, { waiting, masker, sampler, secrets, onEnd });
+  const onFull = (): void => source.pause();
+  const sink = new RelaySink(outgoing, { waiting, masker, sampler, secrets, onEnd, onFull });
   source.flow(sink);
-  return source;
+  return {
+    resume: () => source.resume(),
+    cancel: () => {
+      sink.stop();
+      source.cancel();
+    },
+  };
 }
 
 /** An echo is looked for where values were put in and a body follows. */
@@ -88,12 +96,20 @@ interface SinkParts {
   readonly sampler: Sampler | undefined;
   readonly secrets: KnownSecrets | undefined;
   readonly onEnd: (error: Error | undefined) => void;
+  /** The guest takes no more for now. */
+  readonly onFull: () => void;
 }
 
+/** From this many bytes on the fixed cost of looking for values hardly counts. */
+const ENOUGH_BYTES = 4096;
+
+/** Where values are looked for, small pieces are put together: those that come in one turn of the loop. */
 class RelaySink implements BodySink {
   readonly #outgoing: Outgoing;
   readonly #parts: SinkParts;
   #waiting: AnswerHead | undefined;
+  readonly #gathered = new GrowingBytes();
+  #soon: NodeJS.Immediate | undefined;
 
   constructor(outgoing: Outgoing, parts: SinkParts) {
     this.#outgoing = outgoing;
@@ -103,17 +119,32 @@ class RelaySink implements BodySink {
 
   data(chunk: Buffer): boolean {
     this.#begin();
-    const { masker } = this.#parts;
-    return this.#write(masker === undefined ? chunk : masker.push(chunk));
+    if (this.#parts.masker === undefined) return this.#write(chunk);
+    this.#gathered.add(chunk);
+    if (this.#gathered.size >= ENOUGH_BYTES) return this.#mask();
+    this.#soon ??= setImmediate(() => {
+      const hasRoom = this.#mask();
+      this.#outgoing.flush();
+      if (!hasRoom) this.#parts.onFull();
+    });
+    return true;
   }
 
   flush(): void {
-    this.#outgoing.flush();
+    // What was gathered goes out by itself, with the head where that still waits.
+    if (this.#soon === undefined) this.#outgoing.flush();
+  }
+
+  /** Nothing more is sent. */
+  stop(): void {
+    clearImmediate(this.#soon);
+    this.#gathered.take();
   }
 
   end(trailers: HeaderList): void {
     const { masker, sampler, secrets, onEnd } = this.#parts;
     this.#begin();
+    this.#mask();
     const rest = masker?.end();
     if (rest !== undefined && rest.length > 0) this.#write(rest);
     sampler?.end();
@@ -122,6 +153,7 @@ class RelaySink implements BodySink {
   }
 
   fail(fault: BodyFault): void {
+    this.#mask();
     this.#parts.sampler?.end();
     if (this.#waiting === undefined) this.#outgoing.reset();
     this.#parts.onEnd(this.#waiting === undefined ? fault : new Error(UNREADABLE));
@@ -131,6 +163,15 @@ class RelaySink implements BodySink {
     const head = this.#waiting;
     this.#waiting = undefined;
     if (head !== undefined) this.#outgoing.head(head);
+  }
+
+  /** Sends what was gathered, as far as it can be told. */
+  #mask(): boolean {
+    clearImmediate(this.#soon);
+    this.#soon = undefined;
+    const { masker } = this.#parts;
+    if (masker === undefined || this.#gathered.size === 0) return true;
+    return this.#write(masker.push(this.#gathered.take()));
   }
 
   #write(bytes: Buffer): boolean {

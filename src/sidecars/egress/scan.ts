@@ -43,6 +43,8 @@ export interface ScanInput {
   readonly policy: ScanPolicy;
   readonly buffers: BufferBudget;
   readonly ask: Ask;
+  /** What another policy let out before, where the request is judged once more. */
+  readonly before?: Pick<Scanned, "body" | "isRedacted"> | undefined;
 }
 
 /** Searches host, target, headers and body of one request; at once where there is no body to wait for and little to search. */
@@ -88,7 +90,8 @@ function scanBody(
   policy: ScanPolicy | undefined,
 ): StepResult<Scanned> | Promise<StepResult<Scanned>> {
   if (head.framing.kind === "none") return judgeCredential(head);
-  const body = takeBody(head, input, policy);
+  const again = input.before && takeAgain(head, input.before.body, policy);
+  const body = again ?? takeBody(head, input, policy);
   if ("reason" in body) return body;
   if (body instanceof Promise) return body.then((it) => judge(head, it, { input, policy }));
   return judgeCredential({ ...head, body });
@@ -125,7 +128,8 @@ async function judge(
     const isPassed = await isGranted(head, judged, subject);
     return isPassed ? judgeCredential({ ...head, body }) : judged;
   }
-  const isRedacted = head.isRedacted || judged !== body.bytes;
+  const wasRedacted = by.input.before?.isRedacted === true;
+  const isRedacted = head.isRedacted || wasRedacted || judged !== body.bytes;
   return judgeCredential({ ...head, body: { kind: "whole", bytes: judged }, isRedacted });
 }
 
@@ -279,14 +283,31 @@ function takeBody(
   const length = framing.kind === "length" ? framing.length : undefined;
   const isLong = length !== undefined && length > MAX_WHOLE_BODY_BYTES;
   if (policy !== undefined && isEncoded(asked) && isLong) return tooLarge(route.rule);
-  const { incoming, outgoing } = input.arrival;
-  if (incoming.expectsContinue) outgoing.interim(100, []);
+  sayContinue(input);
   const isHeld = policy !== undefined || asked.inject?.kind === "json";
   if (!isHeld) return { kind: "stream", first: [], length, scanner: undefined };
   const scanner = policy && createStreamScanner("body", policy);
   return isLong
     ? { kind: "stream", first: [], length, scanner }
     : takeStart(asked, input, { kind: "stream", first: [], length, scanner });
+}
+
+/** The guest was told already where another policy has judged before. */
+function sayContinue({ arrival: { incoming, outgoing }, before }: ScanInput): void {
+  if (incoming.expectsContinue && before === undefined) outgoing.interim(100, []);
+}
+
+/** Goes on with what was read of a body; undefined where that is nothing. */
+function takeAgain(
+  asked: Scanned,
+  before: OutgoingBody,
+  policy: ScanPolicy | undefined,
+): Promise<OutgoingBody> | OutgoingBody | Deny | undefined {
+  if (before.kind === "whole") return Promise.resolve(before);
+  if (before.kind === "none" || before.first.length === 0) return undefined;
+  if (policy === undefined) return { ...before, scanner: undefined };
+  if (isEncoded(asked)) return tooLarge(asked.route.rule);
+  return { ...before, scanner: createStreamScanner("body", policy) };
 }
 
 const isEncoded = (asked: Scanned): boolean =>

@@ -1,6 +1,6 @@
 // Long work and everything else: it takes turns, and what is short waits for nothing.
 import { describe, expect, it } from "vitest";
-import type { Steps } from "../../policy/dlp/steps.ts";
+import { type Steps, waitFor } from "../../policy/dlp/steps.ts";
 import { settle } from "./turns.ts";
 
 function* work(steps: number, onStep: () => void = () => undefined): Steps<number> {
@@ -83,5 +83,35 @@ describe("long work", () => {
     const before = done;
     await settle(work(100));
     expect(done).toBe(before);
+  });
+
+  it("begins what takes memory for a few at a time, who keep their places until they are over", async () => {
+    let held = 0;
+    let most = 0;
+    function* heavy(): Steps<number> {
+      yield* waitFor(async () => {
+        held += 1;
+        most = Math.max(most, held);
+        await new Promise((resolve) => setImmediate(resolve));
+      });
+      yield* work(20);
+      held -= 1;
+      return 1;
+    }
+    const results = Array.from({ length: 40 }, () => settle(heavy()));
+    // What takes none waits for none of them.
+    expect(await settle(work(30))).toBe(30);
+    expect(held).toBeGreaterThan(0);
+    expect(await Promise.all(results)).toEqual(Array(40).fill(1));
+    expect([held, most]).toEqual([0, 4]);
+  });
+
+  it("gives the place of what could not be done to the next", async () => {
+    const broken = Array.from({ length: 8 }, () =>
+      settle(waitFor(() => Promise.reject(new Error("broken")))),
+    );
+    const fine = settle(waitFor(() => Promise.resolve(1)));
+    for (const it of broken) await expect(it).rejects.toThrow("broken");
+    expect(await fine).toBe(1);
   });
 });

@@ -1,8 +1,8 @@
 /**
  * Runs long work a few steps at a time, so that everything else goes on in between. Invariant: no turn of the loop does more than
- * a few steps of all long work together.
+ * a few steps of all long work together, and what takes much memory is begun for a few at a time.
  */
-import type { Steps } from "../../policy/dlp/steps.ts";
+import type { Begin, Steps } from "../../policy/dlp/steps.ts";
 
 /** Steps that are done at once: most work is that short, and then nobody waits for a turn. */
 const FIRST_STEPS = 4;
@@ -15,10 +15,13 @@ const MAX_LONG = 4;
 
 /** Long work under way. */
 interface Work {
-  /** Does one step; true when the work is over, and what to wait for before the next one. */
-  readonly step: () => boolean | Promise<boolean>;
+  /** Does one step; true when the work is over. */
+  readonly step: () => boolean;
+  readonly fail: (error: unknown) => void;
   readonly isWanted: IsWanted;
   count: number;
+  /** What is to begin before the next step, and to be waited for. */
+  begin: Begin | undefined;
 }
 
 /** Whether somebody still waits for the result. */
@@ -29,13 +32,20 @@ class Lane {
   readonly #most: number;
   readonly #active: Work[] = [];
   #waiting: Work[] = [];
+  /** Works that wait for something else, and keep their place. */
+  #held = 0;
 
   constructor(most: number) {
     this.#most = most;
   }
 
-  get isEmpty(): boolean {
-    return this.#active.length + this.#waiting.length === 0;
+  /** Nothing is to be done before something else has ended. */
+  get isIdle(): boolean {
+    return this.#active.length === 0 && (this.#waiting.length === 0 || !this.#hasRoom);
+  }
+
+  get #hasRoom(): boolean {
+    return this.#active.length + this.#held < this.#most;
   }
 
   add(work: Work): void {
@@ -46,7 +56,7 @@ class Lane {
 
   /** The work whose turn it is, which is taken out. */
   next(): Work | undefined {
-    while (this.#active.length < this.#most && this.#waiting.length > 0) {
+    while (this.#hasRoom && this.#waiting.length > 0) {
       this.#active.push(...this.#waiting.splice(0, 1));
     }
     return this.#active.shift();
@@ -55,6 +65,25 @@ class Lane {
   /** Puts it back for its next turn. */
   again(work: Work): void {
     this.#active.push(work);
+  }
+
+  /** Keeps the place of a work that was taken out until `done` has settled. */
+  hold(work: Work, done: Promise<void>): void {
+    this.#held += 1;
+    const leave = (): void => {
+      this.#held -= 1;
+      wake();
+    };
+    done.then(
+      () => {
+        this.#active.push(work);
+        leave();
+      },
+      (error: unknown) => {
+        work.fail(error);
+        leave();
+      },
+    );
   }
 }
 
@@ -70,35 +99,37 @@ export function settle<T>(steps: Steps<T>, isWanted: IsWanted = () => true): T |
     step = steps.next();
   }
   if (step.done === true) return step.value;
-  const first = step.value;
+  const begin = step.value;
   return new Promise((resolve, reject) => {
-    const fail = (error: unknown): true => {
+    const fail = (error: unknown): void =>
       reject(error instanceof Error ? error : new Error(String(error)));
-      return true;
-    };
-    const oneStep = (): boolean | Promise<boolean> => {
+    const oneStep = (): boolean => {
       try {
         const next = steps.next();
-        if (next.done !== true) return next.value?.then(() => false, fail) ?? false;
-        resolve(next.value);
-        return true;
+        if (next.done === true) resolve(next.value);
+        else work.begin = next.value;
+        return next.done === true;
       } catch (error) {
-        return fail(error);
+        fail(error);
+        return true;
       }
     };
-    const work = { step: oneStep, isWanted, count: 0 };
-    if (first === undefined) enqueue(work);
-    else first.then(() => enqueue(work), fail);
+    const work: Work = { step: oneStep, fail, isWanted, count: 0, begin };
+    laneOf(work).add(work);
+    wake();
   });
 }
 
-function enqueue(work: Work): void {
-  laneOf(work).add(work);
+function wake(): void {
   if (!isTurning) setImmediate(turn);
   isTurning = true;
 }
 
-const laneOf = ({ count }: Work): Lane => (count < SHORT_STEPS ? short : long);
+/** What takes memory of its own belongs to the long ones, and stays there. */
+function laneOf(work: Work): Lane {
+  if (work.begin !== undefined) work.count = Math.max(work.count, SHORT_STEPS);
+  return work.count < SHORT_STEPS ? short : long;
+}
 
 /** The same for those who are called back. */
 export function settleInto<T>(
@@ -122,15 +153,19 @@ function turn(): void {
     const work = lane.next();
     if (work?.isWanted() === true) advance(lane, work);
   }
-  isTurning = !short.isEmpty || !long.isEmpty;
+  isTurning = !short.isIdle || !long.isIdle;
   if (isTurning) setImmediate(turn);
 }
 
 function advance(lane: Lane, work: Work): void {
+  const { begin } = work;
+  work.begin = undefined;
+  if (begin !== undefined) {
+    lane.hold(work, begin());
+    return;
+  }
   work.count += 1;
-  const result = work.step();
-  if (result === true) return;
-  if (result !== false) void result.then((isOver) => isOver || enqueue(work));
-  else if (laneOf(work) === lane) lane.again(work);
+  if (work.step()) return;
+  if (laneOf(work) === lane) lane.again(work);
   else laneOf(work).add(work);
 }

@@ -3,6 +3,7 @@
  * authority that it was opened and verified for, at the address that was judged then.
  */
 import { type Authority, formatAuthority, type Scheme } from "../../policy/authority.ts";
+import { DialError } from "./dial.ts";
 import { Endpoint, MAX_SOCKETS_PER_AUTHORITY, type OpenOptions } from "./endpoint.ts";
 import { UpstreamConnection } from "./http1/upstream-connection.ts";
 import type { UpstreamLink } from "./message.ts";
@@ -15,6 +16,9 @@ export const MAX_SOCKETS = 256;
 export function poolKeyOf(scheme: Scheme, authority: Authority): string {
   return `${scheme}://${formatAuthority(authority)}`;
 }
+
+const retired = (): DialError =>
+  new DialError("upstream-failed", "the policy changed before it was connected");
 
 /** The pool of one policy; a reload makes a new one. */
 export class UpstreamPool {
@@ -35,6 +39,7 @@ export class UpstreamPool {
 
   /** Opens a connection, or waits until one may be opened or is free. Throws DialError. */
   async open(key: string, options: OpenOptions): Promise<UpstreamLink> {
+    if (this.isRetired) throw retired();
     const endpoint = this.#endpointOf(key);
     const shared = endpoint.shared(options);
     if (shared === undefined) return this.#openOne(endpoint, options);
@@ -46,6 +51,7 @@ export class UpstreamPool {
   /** Takes back what was taken or opened and not used. */
   giveBack(key: string, link: UpstreamLink): void {
     if (link instanceof UpstreamConnection) this.#endpoints.get(key)?.onFree(link);
+    else if (this.isRetired) this.closeIdle(key);
   }
 
   /** Closes idle connections to an endpoint: one of them was found dead. */
@@ -53,10 +59,13 @@ export class UpstreamPool {
     this.#endpoints.get(key)?.closeIdle();
   }
 
-  /** Closes what is idle, now and from now on; what is in use ends with its exchange. */
+  /** Closes what is idle, now and from now on; what is in use ends with its exchange, and nothing more is opened. */
   retire(): void {
     this.isRetired = true;
-    for (const endpoint of this.#endpoints.values()) endpoint.closeIdle();
+    for (const endpoint of this.#endpoints.values()) {
+      for (const { reject } of endpoint.waiting.splice(0)) reject(retired());
+      endpoint.closeIdle();
+    }
   }
 
   /** A connection was closed. */

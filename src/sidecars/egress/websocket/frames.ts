@@ -18,6 +18,7 @@ export const CLOSE_CODES = {
   protocolError: 1002,
   policyViolation: 1008,
   tooBig: 1009,
+  restart: 1012,
   tryLater: 1013,
 } as const;
 

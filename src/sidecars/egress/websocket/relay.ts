@@ -35,6 +35,10 @@ export interface RelayOptions {
   readonly onRefused: (verdict: Deny) => void;
   /** It ended because of a fault of ours. */
   readonly onFault: (error: unknown) => void;
+  /** Calls back after each change of policy; gives what ends that. */
+  readonly watch: (onSwap: () => void) => () => void;
+  /** Why the connection may not go on under the policy in force. */
+  readonly judgeNow: () => Deny | undefined;
 }
 
 /** Relays until one side ends. */
@@ -49,6 +53,7 @@ class WebSocketRelay {
   readonly #masker: StreamMasker | undefined;
   readonly #judged: Outbound | undefined;
   #isOver = false;
+  #unwatch: (() => void) | undefined;
   /** A message to the upstream has begun. */
   #isBegun = false;
 
@@ -62,7 +67,8 @@ class WebSocketRelay {
   }
 
   start(): void {
-    const { guest, upstream } = this.#options;
+    const { guest, upstream, watch } = this.#options;
+    this.#unwatch = watch(() => this.#judgeNow());
     const out = new FrameReader(true, this.#outbound());
     const back = new FrameReader(false, this.#inbound());
     const readOut = (bytes: Buffer): void => this.#read(out, bytes);
@@ -76,6 +82,8 @@ class WebSocketRelay {
     };
     this.#guest.on("end", finish).on("close", finish);
     this.#upstream.on("end", () => this.#end()).on("close", () => this.#end());
+    // The policy may have changed since the handshake was sent.
+    this.#judgeNow();
     if (guest.rest !== undefined) readOut(guest.rest);
     if (upstream.rest !== undefined) readBack(upstream.rest);
   }
@@ -189,12 +197,17 @@ class WebSocketRelay {
     return encodeFrame({ opcode, isFinal: true }, masked, undefined);
   }
 
+  #judgeNow(): void {
+    const refused = this.#isOver ? undefined : this.#options.judgeNow();
+    if (refused !== undefined) this.#refuse(refused);
+  }
+
   #refuse(verdict: Deny): void {
     if (this.#isOver) return;
     this.#options.onRefused(verdict);
-    this.#guest.write(
-      closeFrame(CLOSE_CODES.policyViolation, `egress: ${verdict.reason}`, undefined),
-    );
+    const { restart, policyViolation } = CLOSE_CODES;
+    const code = verdict.reason === "policy-changed" ? restart : policyViolation;
+    this.#guest.write(closeFrame(code, `egress: ${verdict.reason}`, undefined));
     // The upstream gets no end of the message, so that it cannot pass for whole.
     this.#upstream.destroy();
     this.#end();
@@ -210,6 +223,7 @@ class WebSocketRelay {
   #end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#unwatch?.();
     this.#judged?.stop();
     for (const socket of [this.#guest, this.#upstream]) {
       socket.resume();
