@@ -3,7 +3,7 @@
  * record; a record of another machine or boot is never reaped by killing. Work is never removed.
  */
 import { readdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import {
   BACKEND_NAMES,
   type Backend,
@@ -191,7 +191,7 @@ async function removeRun(directory: string, home: HomePaths): Promise<void> {
   const isOurs =
     directory.startsWith(`${home.run}/`) ||
     /^\/(?:tmp|run\/user\/\d+)\/bot-bottle-[0-9a-f]{8}$/.test(directory);
-  if (!isOurs || directory.includes("/../")) return;
+  if (!isOurs || resolve(directory) !== directory) return;
   await rm(directory, { recursive: true, force: true, maxRetries: 3 });
 }
 

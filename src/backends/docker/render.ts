@@ -147,14 +147,17 @@ function mountsOf(plan: GuestPlan, facts: ContainerFacts): readonly MountBody[] 
   return mounts;
 }
 
-/** A bind of a file or directory; nothing that is mounted later on either side is seen on the other. */
+/**
+ * A bind of a file or directory; nothing that is mounted later on either side is seen on the other. What is mounted below it is
+ * not taken along: an engine makes only the top of a tree read-only.
+ */
 export function bind(source: string, target: string, mode: "ro" | "rw"): MountBody {
   return {
     Type: "bind",
     Source: source,
     Target: target,
     ReadOnly: mode === "ro",
-    BindOptions: { Propagation: "rprivate" },
+    BindOptions: { Propagation: "rprivate", NonRecursive: true },
   };
 }
 
