@@ -125,7 +125,7 @@ function mountsOf(plan: BundlePlan, facts: ContainerFacts): readonly MountBody[]
     Source: source,
     Target: target,
     ReadOnly: isReadOnly,
-    BindOptions: { Propagation: "rprivate" },
+    BindOptions: { Propagation: "rprivate", NonRecursive: true },
   });
   const { queue, audit, roots } = CONTAINER_PATHS;
   const { hasDecisions, rootsFile } = facts;
