@@ -178,6 +178,19 @@ describe("images", requires("docker"), () => {
     expect(claimed.map((it) => it.Id)).not.toContain(id);
   });
 
+  it("are removed when newer ones came, but for the last few", async () => {
+    const plan = await project({ Dockerfile: "FROM scratch\nCOPY note /\n", note: "0" });
+    const { family } = resolveBuild(plan, SETTINGS, parseHostPath(ROOT));
+    const ids: string[] = [];
+    for (let number = 0; number < 6; number += 1) {
+      await writeFile(join(plan.dockerfile, "../note"), `${number}`);
+      ids.push((await ensure(plan)).id);
+    }
+    const kept = await engine.images.list({ "bot-bottle.image-family": family });
+    expect(kept).toHaveLength(4);
+    expect(kept.map((it) => it.Id)).toContain(ids.at(-1));
+  });
+
   it("that cannot be built say which step failed, with its last words", async () => {
     const plan = await project({
       Dockerfile: `FROM ${base}\nRUN printf 'first\\n\\033[31mlast words\\n'; exit 3\n`,
