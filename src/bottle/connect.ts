@@ -1,9 +1,9 @@
 /** A command's connection to the process that owns a bottle. */
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
-import type { ArchiveItem, Session, SessionOptions } from "../backends/contract.ts";
+import type { ArchiveItem, Session } from "../backends/contract.ts";
 import { copyIn, copyOut } from "../backends/shared/guest-calls.ts";
-import { startSession } from "../backends/shared/guest-session.ts";
+import { type OrderedSession, startSession } from "../backends/shared/guest-session.ts";
 import { withDeadline } from "../base/deadline.ts";
 import { ProtocolError, systemCode, UsageError } from "../base/errors.ts";
 import { type BottleId, type GuestPath, parseGuestPath } from "../base/ids.ts";
@@ -17,10 +17,6 @@ import { readRecord } from "../protocol/record.ts";
 const ANSWER_MS = 5_000;
 /** Time for a bottle to end after it was told to: guest and bundle have their graces. */
 const STOP_MS = 60_000;
-
-/** Asks the owner for the directory that the agent works in. */
-// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the empty path has this one meaning on the control socket
-const AGENT_CWD = "" as GuestPath;
 
 /** What the owner knows that the record does not. */
 export type OwnerState = Omit<Extract<ControlReport, { kind: "state" }>, "kind">;
@@ -72,11 +68,11 @@ export async function connectBottle(home: HomePaths, id: BottleId): Promise<Bott
 function sessionOptions(
   argv: readonly string[],
   { env = {}, cwd }: ExecThroughOwnerOptions,
-): SessionOptions {
+): OrderedSession {
   return {
     argv,
     env,
-    cwd: cwd === undefined ? AGENT_CWD : parseGuestPath(cwd),
+    cwd: cwd === undefined ? undefined : parseGuestPath(cwd),
     stdio: "pipe",
   };
 }

@@ -2,8 +2,9 @@
  * Clears what dead owners left. A process is killed only when pid, start time, boot and pid namespace are those of the
  * record; a record of another machine or boot is never reaped by killing. Work is never removed.
  */
+import { lstatSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import {
   BACKEND_NAMES,
   type Backend,
@@ -190,9 +191,15 @@ function backendNamed(name: string): BackendName {
 async function removeRun(directory: string, home: HomePaths): Promise<void> {
   const isOurs =
     directory.startsWith(`${home.run}/`) ||
-    /^\/(?:tmp|run\/user\/\d+)\/bot-bottle-[0-9a-f]{8}$/.test(directory);
-  if (!isOurs || directory.includes("/../")) return;
+    (/^\/(?:tmp|run\/user\/\d+)\/bot-bottle-[0-9a-f]{8}$/.test(directory) && isOurUsers(directory));
+  if (!isOurs || resolve(directory) !== directory) return;
   await rm(directory, { recursive: true, force: true, maxRetries: 3 });
+}
+
+/** Anybody may make a directory of such a name in a shared place. */
+function isOurUsers(directory: string): boolean {
+  const stats = lstatSync(directory, { throwIfNoEntry: false });
+  return stats?.isDirectory() === true && stats.uid === process.getuid?.();
 }
 
 /**

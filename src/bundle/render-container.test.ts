@@ -67,6 +67,7 @@ describe("a bundle's container", () => {
           "Mounts": [
             {
               "BindOptions": {
+                "NonRecursive": true,
                 "Propagation": "rprivate",
               },
               "ReadOnly": false,
@@ -76,6 +77,7 @@ describe("a bundle's container", () => {
             },
             {
               "BindOptions": {
+                "NonRecursive": true,
                 "Propagation": "rprivate",
               },
               "ReadOnly": true,
@@ -85,6 +87,7 @@ describe("a bundle's container", () => {
             },
             {
               "BindOptions": {
+                "NonRecursive": true,
                 "Propagation": "rprivate",
               },
               "ReadOnly": false,
@@ -94,6 +97,7 @@ describe("a bundle's container", () => {
             },
             {
               "BindOptions": {
+                "NonRecursive": true,
                 "Propagation": "rprivate",
               },
               "ReadOnly": true,

@@ -115,6 +115,8 @@ const confinement = {
   Memory: MEMORY_BYTES,
   MemorySwap: MEMORY_BYTES,
   PidsLimit: PIDS,
+  // It is on two networks, and a new namespace forwards where the host does: what passes, passes through a daemon.
+  Sysctls: { "net.ipv4.ip_forward": "0", "net.ipv4.conf.all.accept_source_route": "0" },
   // What it writes is the owner's to keep: it reads it on the attached stream.
   LogConfig: { Type: "none" },
 } as const;
@@ -125,7 +127,7 @@ function mountsOf(plan: BundlePlan, facts: ContainerFacts): readonly MountBody[]
     Source: source,
     Target: target,
     ReadOnly: isReadOnly,
-    BindOptions: { Propagation: "rprivate" },
+    BindOptions: { Propagation: "rprivate", NonRecursive: true },
   });
   const { queue, audit, roots } = CONTAINER_PATHS;
   const { hasDecisions, rootsFile } = facts;

@@ -78,6 +78,7 @@ export interface HostConfigBody {
   readonly MemorySwap?: number;
   readonly NanoCpus?: number;
   readonly PidsLimit?: number;
+  readonly Sysctls?: Readonly<Record<string, string>>;
   readonly MaskedPaths?: readonly string[];
   readonly ReadonlyPaths?: readonly string[];
 }

@@ -69,7 +69,8 @@ function messageIn(text: string): string | undefined {
     const value = parseJson(text);
     if (typeof value !== "object" || value === null || !("message" in value)) return undefined;
     return String(value.message);
-  } catch {
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
     return undefined;
   }
 }

@@ -171,6 +171,10 @@ export const networkSchema = z.object({
 export const networksSchema = z.array(networkSchema);
 export type NetworkInspect = z.infer<typeof networkSchema>;
 
+const NO_CONFIG = {
+  ...{ User: "", Env: [], Entrypoint: [], Cmd: [], WorkingDir: "", Labels: {}, Volumes: {} },
+};
+
 export const imageSchema = z.object({
   Id: text,
   RepoTags: orEmptyList(text),
@@ -187,12 +191,10 @@ export const imageSchema = z.object({
         Cmd: orEmptyList(text),
         WorkingDir: orEmptyText,
         Labels: orEmptyRecord(text),
+        Volumes: orEmptyRecord(z.unknown()),
       }),
     ),
-    z.transform(
-      (config) =>
-        config ?? { User: "", Env: [], Entrypoint: [], Cmd: [], WorkingDir: "", Labels: {} },
-    ),
+    z.transform((config) => config ?? NO_CONFIG),
   ),
 });
 export type ImageInspect = z.infer<typeof imageSchema>;

@@ -120,7 +120,7 @@ function checkBounds({ build, entries, bytes }: Reading): void {
   if (bytes <= MAX_CONTEXT_BYTES && entries.length <= MAX_CONTEXT_ENTRIES) return;
   const bounds = `${MAX_CONTEXT_BYTES / 1024 / 1024} MiB and ${MAX_CONTEXT_ENTRIES} files`;
   const message = `its build context ${build.directory ?? ""} is larger than ${bounds}`;
-  throw new LaunchError("launch.image", `image "${build.tags[0]}" cannot be built: ${message}`, {
+  throw new LaunchError("launch.image", `image "${build.tag}" cannot be built: ${message}`, {
     hint: `put ${build.source} into a directory of its own, or a .dockerignore beside it`,
   });
 }
@@ -165,7 +165,7 @@ async function reach<T>(build: BuildPlan, path: string, work: () => Promise<T>):
 }
 
 function unusable(build: BuildPlan, why: string, cause?: unknown): LaunchError {
-  return new LaunchError("launch.image", `image "${build.tags[0]}" cannot be built: ${why}`, {
+  return new LaunchError("launch.image", `image "${build.tag}" cannot be built: ${why}`, {
     cause,
     hint: `look at ${build.source}`,
   });

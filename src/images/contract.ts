@@ -20,6 +20,8 @@ export interface ResolvedImage {
   readonly reference: string;
   /** `NAME=value` that it gives to every program. */
   readonly env: readonly string[];
+  /** Directories that an engine gives each of its containers a volume for. */
+  readonly volumes: readonly string[];
 }
 
 /** What the operator says about all builds. */
@@ -38,9 +40,9 @@ export interface ContextFile {
 
 /** Everything that decides what an image will be. */
 export interface BuildPlan {
-  /** Names it gets; the first is the one that people see. */
-  readonly tags: readonly string[];
-  /** Builds of the same thing, of which only the newest few are kept. */
+  /** The name that people see; it stands for the latest build. */
+  readonly tag: string;
+  /** Builds of the same thing, of which only the newest few are kept: a repository and what tells its families apart. */
   readonly family: string;
   /** Path of the Dockerfile in the context. */
   readonly dockerfile: string;

@@ -14,6 +14,8 @@ import type { BuildPlan, ContextEntry, ImagePorts, ResolvedImage } from "./contr
 import { imageKey } from "./image-key.ts";
 import { findPackageRoot } from "./package-root.ts";
 import {
+  builtName,
+  builtPrefix,
   isReference,
   parseBuildSettings,
   resolveBuild,
@@ -26,6 +28,8 @@ const KEPT_BUILDS = 4;
 const STAGE_FAMILY = "stage";
 /** Enough for two builds at once, none of which may lose its stage. */
 const KEPT_STAGES = 3;
+/** What an engine lists where an image has no name. */
+const NAMELESS = "<none>:<none>";
 /** Lines of a step are cut there for people. */
 const MAX_LINE = 160;
 /** What a build prints is coloured, and may be anything. */
@@ -66,7 +70,7 @@ async function findImage(
     });
   }
   const found = await engine.images.inspect(reference, { signal });
-  if (found !== undefined) return { id: found.Id, reference, env: found.Config.Env };
+  if (found !== undefined) return resolved(found, reference);
   throw new LaunchError(
     "launch.image",
     `image "${reference}" was not found on the container engine; one that exists is expected`,
@@ -74,42 +78,38 @@ async function findImage(
   );
 }
 
-/** Finds the build by its key, else makes it. */
+/** Finds the build by the name that holds its key, else makes it. */
 export async function ensureBuilt(build: BuildPlan, ports: ImagePorts): Promise<ResolvedImage> {
   const { engine, signal } = ports;
+  const { tag, family } = build;
   const entries = await readContext(build, signal);
-  const labels = {
-    [IMAGE_KEY_LABEL]: imageKey(build, entries),
-    [IMAGE_FAMILY_LABEL]: build.family,
-  };
-  const found = await findBuilt(build, labels, ports);
-  const reference = build.tags[0] ?? "";
+  const key = imageKey(build, entries);
+  const name = builtName(family, key);
+  const found = await engine.images.inspect(name, { signal });
   if (found !== undefined) {
-    const missing = build.tags.filter((tag) => !found.RepoTags.includes(tag));
-    for (const tag of missing) await nameImage(engine, found.Id, tag);
-    return { id: found.Id, reference, env: found.Config.Env };
+    if (!found.RepoTags.includes(tag)) await nameImage(engine, found.Id, tag);
+    return resolved(found, tag);
   }
-  const id = await runBuild({ build, entries, labels }, ports);
-  ports.onProgress(`image ${reference} is built`);
-  const env = (await engine.images.inspect(id, { signal }))?.Config.Env ?? [];
+  const labels = { [IMAGE_KEY_LABEL]: key, [IMAGE_FAMILY_LABEL]: family };
+  const id = await runBuild({ build, entries, labels, tags: [tag, name] }, ports);
+  ports.onProgress(`image ${tag} is built`);
+  const made = await engine.images.inspect(id, { signal });
+  if (made === undefined) throw goneAlready(tag);
   const later = "older builds are removed at the next build";
-  await ignore(removeOlder(engine, build.family, KEPT_BUILDS - 1), later);
+  await ignore(removeOlder(engine, family, KEPT_BUILDS - 1), later);
   await ignore(removeOlder(engine, STAGE_FAMILY, KEPT_STAGES), later);
-  return { id, reference, env };
+  return resolved(made, tag);
 }
 
-/** By its lasting name first: a list makes the engine look at every image that it has. A name may stand for another build. */
-async function findBuilt(
-  build: BuildPlan,
-  labels: Readonly<Record<string, string>>,
-  { engine, signal }: ImagePorts,
-): Promise<ImageInspect | undefined> {
-  const named = await engine.images.inspect(build.tags.at(-1) ?? "", { signal });
-  const has = (image: ImageInspect): boolean =>
-    Object.entries(labels).every(([name, value]) => image.Config.Labels[name] === value);
-  if (named !== undefined && has(named)) return named;
-  const [listed] = await engine.images.list(labels, { signal });
-  return listed === undefined ? undefined : engine.images.inspect(listed.Id, { signal });
+function goneAlready(tag: string): LaunchError {
+  const seen = "somebody removed it as soon as it was built";
+  return new LaunchError("launch.image", `image "${tag}" is not there: ${seen}`, {
+    hint: "start the bottle again",
+  });
+}
+
+function resolved({ Id, Config }: ImageInspect, reference: string): ResolvedImage {
+  return { id: Id, reference, env: Config.Env, volumes: Object.keys(Config.Volumes) };
 }
 
 async function nameImage(engine: Engine, id: string, reference: string): Promise<void> {
@@ -121,11 +121,15 @@ interface Build {
   readonly build: BuildPlan;
   readonly entries: readonly ContextEntry[];
   readonly labels: Readonly<Record<string, string>>;
+  readonly tags: readonly string[];
 }
 
-async function runBuild({ build, entries, labels }: Build, ports: ImagePorts): Promise<string> {
+async function runBuild(
+  { build, entries, labels, tags }: Build,
+  ports: ImagePorts,
+): Promise<string> {
   const { engine, signal, onProgress } = ports;
-  const reference = build.tags[0] ?? "";
+  const reference = build.tag;
   let step = "";
   onProgress(`building image ${reference}`);
   const onLine = (line: string): void => {
@@ -134,7 +138,7 @@ async function runBuild({ build, entries, labels }: Build, ports: ImagePorts): P
     onProgress(`${reference}: ${forPeople(line)}`);
   };
   try {
-    const { tags, dockerfile, args: buildArgs } = build;
+    const { dockerfile, args: buildArgs } = build;
     return await engine.images.build(
       { context: openContext(entries), dockerfile, tags, buildArgs, labels, onProgress: onLine },
       { signal },
@@ -156,7 +160,7 @@ function failedBuild(build: BuildPlan, step: string, cause: LaunchError): Launch
   const hint = / : FROM /.test(step) ? baseHint(build) : stepHint(build);
   return new LaunchError(
     "launch.image",
-    `image "${build.tags[0]}" could not be built: the container engine says "${said}"`,
+    `image "${build.tag}" could not be built: the container engine says "${said}"`,
     { cause, hint, details: { ...cause.details, step, dockerfile: build.source } },
   );
 }
@@ -179,11 +183,16 @@ function stepHint({ args, source }: BuildPlan): string {
   return `edit ${source}; ${roots} (docs/images.md)`;
 }
 
-/** Removes builds of one family that nobody names any more, but for the newest few. One in use stays. */
+/** Removes builds of one family that have no other name than their own, but for the newest few. One in use stays. */
 async function removeOlder(engine: Engine, family: string, kept: number): Promise<void> {
   const all = await engine.images.list({ [IMAGE_FAMILY_LABEL]: family });
-  const nameless = all
-    .filter((image) => image.RepoTags.every((tag) => tag === "<none>:<none>"))
-    .sort((a, b) => b.Created - a.Created);
-  for (const image of nameless.slice(kept)) await engine.images.remove(image.Id);
+  const isOwn = (tag: string): boolean => tag === NAMELESS || tag.startsWith(builtPrefix(family));
+  const older = all
+    .filter((image) => image.RepoTags.every(isOwn))
+    .sort((a, b) => b.Created - a.Created)
+    .slice(kept);
+  for (const { Id, RepoTags } of older) {
+    const names = RepoTags.filter((tag) => tag !== NAMELESS);
+    for (const name of names.length === 0 ? [Id] : names) await engine.images.remove(name);
+  }
 }

@@ -3,6 +3,7 @@ import { parseHostPath } from "../base/ids.ts";
 import { findBuildFaults } from "./build-faults.ts";
 import {
   BUILD_CA_FILE,
+  builtName,
   parseBuildSettings,
   resolveBuild,
   resolveBundleBuild,
@@ -20,20 +21,20 @@ describe("a build's plan", () => {
       "/package/scripts/agents/package.json",
       "/package/scripts/agents/package-lock.json",
     ]);
-    expect(build).toMatchObject({ tags: ["bot-bottle-claude:latest"], args: {} });
+    expect(build).toMatchObject({ tag: "bot-bottle-claude:latest", args: {} });
     expect(build.directory).toBeUndefined();
   });
 
-  it("gives a bottle's Dockerfile its directory, and two names: one goes with the bottle", () => {
+  it("gives a bottle's Dockerfile its directory, and its bottles one family", () => {
     const dockerfile = parseHostPath("/home/me/.bot-bottle/bottles/web/Dockerfile.dev");
     const plan = { kind: "dockerfile", dockerfile, tag: "bot-bottle-claude:web-1" } as const;
     const build = resolveBuild(plan, NONE, ROOT);
     expect(build.directory).toBe("/home/me/.bot-bottle/bottles/web");
     expect(build.dockerfile).toBe("Dockerfile.dev");
-    expect(build.tags[0]).toBe("bot-bottle-claude:web-1");
+    expect(build.tag).toBe("bot-bottle-claude:web-1");
     const other = resolveBuild({ ...plan, tag: "bot-bottle-claude:web-2" }, NONE, ROOT);
-    expect(other.tags[1]).toBe(build.tags[1]);
     expect(other.family).toBe(build.family);
+    expect(builtName(build.family, "abc")).toMatch(/^bot-bottle-claude:built-[0-9a-f]{12}-abc$/);
   });
 
   it("puts the built bundle where its Dockerfile expects it", () => {
@@ -42,7 +43,7 @@ describe("a build's plan", () => {
       { path: "dist/suffixes.js", hostPath: "/else/suffixes.js" },
       { path: "dist/bundle.js", hostPath: "/else/bundle.js" },
     ]);
-    expect(build.tags).toEqual(["bot-bottle-sidecars:latest"]);
+    expect(build.tag).toBe("bot-bottle-sidecars:latest");
   });
 
   it("passes the operator's base and roots on", () => {

@@ -57,8 +57,7 @@ export function resolveBuild(
   const [repository = plan.tag] = plan.tag.split(":");
   const place = createHash("sha256").update(plan.dockerfile).digest("hex").slice(0, 12);
   return {
-    // The bottle's own tag goes with the bottle; the other keeps the image for the next one.
-    tags: [plan.tag, `${repository}:built-${place}`],
+    tag: plan.tag,
     family: `${repository}:${place}`,
     dockerfile: basename(plan.dockerfile),
     directory: parseHostPath(dirname(plan.dockerfile)),
@@ -70,6 +69,19 @@ export function resolveBuild(
     args: settingArgs(settings),
     source: plan.dockerfile,
   };
+}
+
+/**
+ * The name that one build is found by, and that keeps its image. Only who may use the engine gives names: labels are also
+ * what a base, or a stage of any Dockerfile, says of itself.
+ */
+export function builtName(family: string, key: string): string {
+  return `${builtPrefix(family)}${key}`;
+}
+
+/** How the names of all builds of a family begin. */
+export function builtPrefix(family: string): string {
+  return `${family.replace(":", ":built-")}-`;
 }
 
 /** The build of the bundle's image around the built entry file and what lies beside it. */
@@ -109,7 +121,7 @@ function packaged(
     hostPath: parseHostPath(join(packageRoot, path)),
   }));
   return {
-    tags: [tag],
+    tag,
     family: tag,
     dockerfile,
     directory: undefined,

@@ -113,7 +113,10 @@ export const bottleSchema = keys({
     },
   ),
   limits: option(limitsSchema, "Limits of the guest."),
-  mounts: option(list(mountSchema), "What of the host the guest may read."),
+  mounts: option(
+    list(mountSchema),
+    "What of the host the guest may read. In a container, file systems mounted below one are not shown.",
+  ),
 });
 
 /** A bottle file's front matter once the schema has judged it. */

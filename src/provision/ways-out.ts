@@ -23,8 +23,8 @@ function faultsOf(path: string, listening: readonly string[]): readonly string[]
   if (stats.isFile()) return [];
   const real = realpathSync(path);
   const held = listening.find((socket) => socket.startsWith(real === "/" ? "/" : `${real}/`));
-  const found = held ?? findSocket(real);
-  return found === undefined ? [] : [`${path} holds the socket ${found}`];
+  const found = held === undefined ? findWayOut(real) : `the socket ${held}`;
+  return found === undefined ? [] : [`${path} holds ${found}`];
 }
 
 function kindOf(stats: Stats): string {
@@ -41,8 +41,8 @@ function listListeningSockets(): readonly string[] {
   return [...new Set(paths)].flatMap((path) => realpathOr(path) ?? []);
 }
 
-/** The first socket among the entries that are looked at, the nearest ones first. */
-function findSocket(root: string): string | undefined {
+/** The first socket or named pipe among the entries that are looked at, the nearest ones first. Read-only closes neither. */
+function findWayOut(root: string): string | undefined {
   const directories = [root];
   let left = MAX_ENTRIES;
   for (
@@ -54,7 +54,8 @@ function findSocket(root: string): string | undefined {
       left -= 1;
       if (left < 0) return undefined;
       const path = join(directory, entry.name);
-      if (entry.isSocket()) return path;
+      if (entry.isSocket()) return `the socket ${path}`;
+      if (entry.isFIFO()) return `the named pipe ${path}`;
       if (entry.isDirectory()) directories.push(path);
     }
   }

@@ -125,6 +125,11 @@ describe.each([
       ["kernel crypto", "38, 5, 0"],
       ["netlink netfilter", "16, 3, 12"],
       ["bluetooth", "31, 3, 1"],
+      ["SCTP", "2, 1, 132"],
+      ["SCTP by its type", "2, 5, 0"],
+      ["DCCP", "10, 6, 33"],
+      ["MPTCP", "2, 1, 262"],
+      ["UDP-Lite", "10, 2, 136"],
     ])("opens no socket: %s", async (_name, numbers) => {
       const script = `print "tried"; socket(my $s, ${numbers}) and print " and opened"`;
       expect((await world.run(["/driver/perl", "-e", script])).stdout).toBe("tried");

@@ -164,6 +164,9 @@ describe("a bundle in a container", requires("docker"), () => {
     for (const line of ["CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"])
       expect(seen).toContain(line);
     expect(() => docker("exec", owner.container, "touch", "/app/x")).toThrow(/Read-only/);
+    expect(docker("exec", owner.container, "cat", "/proc/sys/net/ipv4/ip_forward").trim()).toBe(
+      "0",
+    );
     const [body] = JSON.parse(record) as [{ HostConfig: Record<string, unknown>; Mounts: Mount[] }];
     expect(body?.HostConfig).toMatchObject({
       ...{ ReadonlyRootfs: true, CapDrop: ["ALL"], AutoRemove: true, PidsLimit: 256 },

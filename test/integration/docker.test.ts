@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
+import type { GuestPlan } from "../../src/backends/contract.ts";
 import { reapDocker } from "../../src/backends/docker/reap.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLogger } from "../../src/base/log.ts";
@@ -71,6 +72,35 @@ describe("a guest in a container", requires("docker"), () => {
     expect(await sh(bottle, "id -un; id -u")).toMatch(/^node\n(?!0$)\d+$/);
     await sh(bottle, "for i in 1 2 3; do (sleep 0.05 &) ; done; sleep 0.5");
     expect(await sh(bottle, "grep -l '^State:.Z' /proc/[0-9]*/status")).toBe("");
+  });
+
+  it.each(["/opt/bot-bottle", "/opt/bot-bottle/bin"])(
+    "is refused a mount at %s, in our words",
+    async (path) => {
+      const world = makeWorld(`${COMMAND}\nmounts: [{ host: /usr/share, guest: ${path} }]`);
+      await expect(openDockerBottle(world)).rejects.toMatchObject({
+        message: expect.stringMatching(/a mount cannot be made: .*(the bottle's own|would cover)/),
+        hint: expect.stringContaining("choose another guest path"),
+      });
+    },
+  );
+
+  it("is refused an image with a volume, but for what is mounted there anyway", async () => {
+    const build = (volumes: string): GuestPlan["image"] => {
+      const container = docker("create", testBase()).trim();
+      const id = docker("commit", "--change", `VOLUME ${volumes}`, container).trim();
+      docker("rm", container);
+      onTestFinished(() => void docker("rmi", id));
+      return { kind: "reference", reference: id };
+    };
+    await using bottle = await openDockerBottle(makeWorld(), { image: build("/tmp") });
+    expect(await sh(bottle, "echo x >/tmp/x && cat /tmp/x")).toBe("x");
+    const image = build("/data /tmp");
+    await expect(openDockerBottle(makeWorld(), { image })).rejects.toMatchObject({
+      code: "launch.image",
+      message: expect.stringMatching(/declares VOLUME \/data: /),
+      hint: expect.stringContaining("docs/images.md"),
+    });
   });
 
   it("writes its home, its temporary directories, and nothing else", async () => {

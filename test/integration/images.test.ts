@@ -13,6 +13,7 @@ import { openEngine } from "../../src/engine/engine.ts";
 import { openContext, readContext } from "../../src/images/context.ts";
 import type { ImagePorts } from "../../src/images/contract.ts";
 import { ensureBundleImage, ensureImage, releaseImage } from "../../src/images/ensure-image.ts";
+import { imageKey } from "../../src/images/image-key.ts";
 import { resolveBuild } from "../../src/images/resolve-build.ts";
 import { exportRootfs, saveImage } from "../../src/images/store-image.ts";
 import { readOwner } from "../../src/process/identity.ts";
@@ -161,6 +162,35 @@ describe("images", requires("docker"), () => {
     expect(runInImage(changed.id, ["cat", "/note"])).toBe("two");
   });
 
+  it("are never what another Dockerfile says of itself", async () => {
+    const mine = await project({ Dockerfile: "FROM scratch\nCOPY note /\n", note: "mine" });
+    const build = resolveBuild(mine, SETTINGS, parseHostPath(ROOT));
+    const key = imageKey(build, await readContext(build, undefined));
+    const labels = `bot-bottle.image-key=${key} bot-bottle.image-family=${build.family}`;
+    const other = await project({
+      Dockerfile: `FROM scratch AS a\nLABEL ${labels}\nCOPY note /\nFROM scratch\nCOPY --from=a /note /other\n`,
+      note: "another's",
+    });
+    await ensure(other);
+    const claimed = await engine.images.list({ "bot-bottle.image-key": key });
+    expect(claimed).toHaveLength(1);
+    const { id } = await ensure(mine);
+    expect(claimed.map((it) => it.Id)).not.toContain(id);
+  });
+
+  it("are removed when newer ones came, but for the last few", async () => {
+    const plan = await project({ Dockerfile: "FROM scratch\nCOPY note /\n", note: "0" });
+    const { family } = resolveBuild(plan, SETTINGS, parseHostPath(ROOT));
+    const ids: string[] = [];
+    for (let number = 0; number < 6; number += 1) {
+      await writeFile(join(plan.dockerfile, "../note"), `${number}`);
+      ids.push((await ensure(plan)).id);
+    }
+    const kept = await engine.images.list({ "bot-bottle.image-family": family });
+    expect(kept).toHaveLength(4);
+    expect(kept.map((it) => it.Id)).toContain(ids.at(-1));
+  });
+
   it("that cannot be built say which step failed, with its last words", async () => {
     const plan = await project({
       Dockerfile: `FROM ${base}\nRUN printf 'first\\n\\033[31mlast words\\n'; exit 3\n`,
@@ -207,7 +237,7 @@ describe("images", requires("docker"), () => {
     const build = resolveBuild(plan, SETTINGS, parseHostPath(ROOT));
     const entries = await readContext(build, undefined);
     await writeFile(join(plan.dockerfile, "../note"), "two");
-    const request = { context: openContext(entries), dockerfile: "Dockerfile", tags: build.tags };
+    const request = { context: openContext(entries), dockerfile: "Dockerfile", tags: [build.tag] };
     await expect(engine.images.build(request)).rejects.toThrow();
     expect(await engine.images.inspect(plan.tag)).toBeUndefined();
   });

@@ -17,7 +17,9 @@ describe("a mount", () => {
     root = tempDir("ways-out-");
     mkdirSync(join(root, "deep/er"), { recursive: true });
     mkdirSync(join(root, "plain"));
+    mkdirSync(join(root, "piped"));
     writeFileSync(join(root, "plain/file"), "text");
+    execFileSync("mkfifo", [join(root, "piped/deep")]);
     execFileSync("mkfifo", [join(root, "pipe")]);
     symlinkSync(join(root, "deep"), join(root, "link"));
     await new Promise<void>((done) => server.listen(join(root, "deep/er/engine.sock"), done));
@@ -30,6 +32,11 @@ describe("a mount", () => {
 
   it.each(["deep", "deep/er", "link", "."])("that holds a socket is not: %s", (path) => {
     expect(findWaysOut([join(root, path)])).toEqual([expect.stringContaining("engine.sock")]);
+  });
+
+  it("that holds a named pipe is not", () => {
+    const path = join(root, "piped");
+    expect(findWaysOut([path])).toEqual([`${path} holds the named pipe ${path}/deep`]);
   });
 
   it("that is a socket, a pipe or a device is not", () => {

@@ -2,8 +2,9 @@
  * Renders a guest plan to the exact argument lists of bubblewrap. Pure. What the guest's own /proc shows of its first
  * process is the short command line made here: every path of the host travels in the argument file (`--args`).
  */
-import type { GuestPath, HostPath } from "../../base/ids.ts";
+import type { HostPath } from "../../base/ids.ts";
 import type { GuestPlan } from "../contract.ts";
+import { findGuarded } from "../shared/guarded-paths.ts";
 
 /** Descriptors that the launch opens for the chain; none of them is open in the guest. */
 export const LAUNCH_FDS = { args: 3, seccomp: 4, info: 5, stderr: 6 } as const;
@@ -239,41 +240,12 @@ function renderSources(plan: GuestPlan, layout: HostLayout): Sources {
   };
 }
 
-/** Guest directories in which a mount of the operator would replace what isolation or our own programs rest on. */
-function guardedPaths(plan: GuestPlan): {
-  readonly whole: readonly string[];
-  readonly roots: readonly string[];
-} {
-  return {
-    whole: ["/proc", "/sys", "/dev", "/etc", GUEST_TOOLS, plan.guestDoors],
-    roots: [
-      "/usr",
-      "/tmp",
-      "/run",
-      plan.guestHome,
-      ...(plan.guestWorkspace === undefined ? [] : [plan.guestWorkspace]),
-    ],
-  };
-}
-
-const isWithin = (path: string, directory: string): boolean =>
-  path === directory || directory === "/" || path.startsWith(`${directory}/`);
-
 /** Mounts of the plan whose guest path cannot be given, each with the reason; empty when all are fine. */
 export function findMountFaults(plan: GuestPlan): readonly string[] {
-  const { whole, roots } = guardedPaths(plan);
-  return plan.mounts.flatMap(({ guestPath }) => {
-    const path = trimSlash(guestPath);
-    const inside = whole.find((guarded) => isWithin(path, guarded));
-    if (inside !== undefined)
-      return [`"${guestPath}" lies in ${inside}, which is the bottle's own`];
-    const covered = [...whole, ...roots].find((guarded) => isWithin(guarded, path));
-    return covered === undefined ? [] : [`"${guestPath}" would cover ${covered}`];
+  return findGuarded(plan, {
+    whole: ["/proc", "/sys", "/dev", "/etc", GUEST_TOOLS, plan.guestDoors],
+    roots: ["/usr", "/tmp", "/run"],
   });
-}
-
-function trimSlash(path: GuestPath): string {
-  return path.replace(/\/+/g, "/").replace(/(?<=.)\/$/, "");
 }
 
 /**

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type * as z from "zod/mini";
+import { systemCode } from "../../base/errors.ts";
 import type { HostPath } from "../../base/ids.ts";
 import { parseJson } from "../../base/json.ts";
 import { makeDirectory } from "../../base/make-directory.ts";
@@ -47,7 +48,8 @@ function fileOf(key: readonly string[]): string {
 function readKept<T>(file: string, schema: z.ZodMiniType<T>): T | undefined {
   try {
     return schema.safeParse(parseJson(readFileSync(file, "utf8"))).data;
-  } catch {
+  } catch (error) {
+    if (!(error instanceof SyntaxError) && systemCode(error) === undefined) throw error;
     return undefined;
   }
 }

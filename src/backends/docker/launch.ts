@@ -22,7 +22,7 @@ import { adviseLimits, chooseLimits, ownTasks } from "./limits.ts";
 import { prepareMountPoints } from "./mount-points.ts";
 import { guestContainer, isGuest } from "./names.ts";
 import { CONTAINER_KIND, removeOurs } from "./reap.ts";
-import { renderContainer, renderInit } from "./render.ts";
+import { findVolumes, renderContainer, renderInit } from "./render.ts";
 import { chooseRuntime, GVISOR } from "./runtime.ts";
 import { type RunningContainer, startContainer } from "./start-container.ts";
 
@@ -103,14 +103,25 @@ async function prepare(engine: Engine, plan: GuestPlan, context: LaunchContext):
   const ownership = ownershipLabels(cacheDir);
   const used = runtime ?? info.DefaultRuntime;
   const facts = { image: id, node, runtime, uid, gid, etcFiles, ownership };
+  const body = renderContainer(plan, { ...facts, ownTasks: ownTasks(used) });
+  refuseVolumes(reference, findVolumes(image.volumes, body.HostConfig));
   return {
-    body: renderContainer(plan, { ...facts, ownTasks: ownTasks(used) }),
+    body,
     init: renderInit(facts),
     info,
     runtime: used,
     uid,
     env: mergeEnv(image.env, context.guestEnv),
   };
+}
+
+function refuseVolumes(reference: string, volumes: readonly string[]): void {
+  if (volumes.length === 0) return;
+  const seen = `image "${reference}" declares VOLUME ${volumes.join(", ")}`;
+  const why = "the guest could fill the engine's disk there; an image without is expected";
+  throw new LaunchError("launch.image", `${seen}: ${why}`, {
+    hint: "take VOLUME out of its Dockerfile, or build on a base that has none; see docs/images.md",
+  });
 }
 
 /** The guest's uid is the host's: nothing maps one to the other, so that its files belong to the operator. */

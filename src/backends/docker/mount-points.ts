@@ -6,6 +6,8 @@ import { lchownSync, lstatSync, mkdirSync, type Stats, statSync, writeFileSync }
 import { dirname, join, posix } from "node:path";
 import { LaunchError, messageOf, systemCode } from "../../base/errors.ts";
 import type { GuestPlan } from "../contract.ts";
+import { findGuarded } from "../shared/guarded-paths.ts";
+import { GUEST_TOOLS } from "./render.ts";
 
 interface Tree {
   readonly hostDir: string;
@@ -17,9 +19,12 @@ interface Point {
   readonly isFile: boolean;
 }
 
-/** Makes what is missing. Throws LaunchError `launch.backend`. */
+/** Refuses mounts over what is the bottle's own, and makes what is missing. Throws LaunchError `launch.backend`. */
 export function prepareMountPoints(plan: GuestPlan, uid: number, gid: number): void {
   const { homeDir, guestHome, workspaceDir, guestWorkspace } = plan;
+  const whole = ["/proc", "/sys", "/dev", GUEST_TOOLS, plan.guestDoors];
+  const faults = findGuarded(plan, { whole, roots: ["/etc", "/tmp", "/var/tmp", "/run"] });
+  if (faults.length > 0) throw refused(faults.join("; "));
   const home = { hostDir: homeDir, guestDir: guestHome };
   const trees: Tree[] = [home];
   const make = (tree: Tree, point: Point): void => preparePoint(tree, point, { uid, gid });

@@ -113,9 +113,12 @@ describe("the system-call filter", () => {
     const sockets = profile.syscalls.filter((rule: { names: string[] }) =>
       rule.names.includes("socket"),
     );
-    expect(
-      sockets.map((rule: { args: { value: number }[] }) => rule.args.map(({ value }) => value)),
-    ).toEqual([[1], [2], [10], [16, 0]]);
+    const judged = sockets.map((rule: { args: { value: number; valueTwo?: number }[] }) =>
+      rule.args.map((arg) => arg.valueTwo ?? arg.value).join(),
+    );
+    const internet = ["1,0", "1,6", "2,0", "2,17"];
+    const expected = [2, 10].flatMap((family) => internet.map((rest) => `${family},${rest}`));
+    expect(judged).toEqual(["1", ...expected, "16,0"]);
   });
 });
 

@@ -13,10 +13,12 @@ import type { GuestPlan } from "../contract.ts";
 import { guestLabels } from "./names.ts";
 import { renderSeccompProfile } from "./seccomp.ts";
 
-/** Our files in the guest. */
-export const GUEST_INIT = "/opt/bot-bottle/guest-init.js";
+/** Where our files are in the guest. */
+export const GUEST_TOOLS = "/opt/bot-bottle";
+/** The guest's first program of ours. */
+export const GUEST_INIT: string = `${GUEST_TOOLS}/guest-init.js`;
 /** Our own Node in the guest, where the image has none. */
-export const GUEST_NODE = "/opt/bot-bottle/node";
+export const GUEST_NODE: string = `${GUEST_TOOLS}/node`;
 
 /**
  * The first process holds the lease: a shell that reaps what is orphaned, and ends with the container's input, which ends with the
@@ -147,15 +149,27 @@ function mountsOf(plan: GuestPlan, facts: ContainerFacts): readonly MountBody[] 
   return mounts;
 }
 
-/** A bind of a file or directory; nothing that is mounted later on either side is seen on the other. */
+/**
+ * A bind of a file or directory; nothing that is mounted later on either side is seen on the other. What is mounted below it is
+ * not taken along: an engine makes only the top of a tree read-only.
+ */
 export function bind(source: string, target: string, mode: "ro" | "rw"): MountBody {
   return {
     Type: "bind",
     Source: source,
     Target: target,
     ReadOnly: mode === "ro",
-    BindOptions: { Propagation: "rprivate" },
+    BindOptions: { Propagation: "rprivate", NonRecursive: true },
   };
+}
+
+/** Directories of the image's that the engine would give a volume for: a disk of its own, on which nothing limits the guest. Pure. */
+export function findVolumes(
+  volumes: readonly string[],
+  { Mounts = [], Tmpfs = {} }: HostConfigBody,
+): readonly string[] {
+  const taken = new Set([...Mounts.map(({ Target }) => Target), ...Object.keys(Tmpfs)]);
+  return volumes.filter((path) => !taken.has(path));
 }
 
 function tmpfsOf(plan: GuestPlan, facts: ContainerFacts): Readonly<Record<string, string>> {

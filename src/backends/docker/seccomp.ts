@@ -54,7 +54,16 @@ const ALLOWED: Readonly<Record<string, string>> = {
 const EPERM = 1;
 const ENOSYS = 38;
 /** Families that reach the bottle's own namespace only: unix, IPv4, IPv6. */
-const FAMILIES = { unix: 1, internet: [1, 2, 10], netlink: 16 } as const;
+const FAMILIES = { unix: 1, internet: [2, 10], netlink: 16 } as const;
+/** Type and protocol of TCP and UDP, which are also what 0 stands for; the other protocols are more of the kernel than a program needs. */
+const TRANSPORTS = [
+  [1, 0],
+  [1, 6],
+  [2, 0],
+  [2, 17],
+] as const;
+/** The bits of a type that are no flags. */
+const TYPE_BITS = 0xf;
 const NETLINK_ROUTE = 0;
 /** All CLONE_NEW* that clone takes. */
 const NEW_NAMESPACES = 0x7e02_0000;
@@ -77,6 +86,10 @@ interface Rule {
 
 const is = (index: number, value: number): Condition => ({ index, value, op: "SCMP_CMP_EQ" });
 
+const isType = (type: number): Condition => ({
+  ...{ index: 1, value: TYPE_BITS, valueTwo: type, op: "SCMP_CMP_MASKED_EQ" },
+});
+
 function allow(name: string, ...args: readonly Condition[]): Rule {
   return { names: [name], action: "SCMP_ACT_ALLOW", args };
 }
@@ -86,7 +99,12 @@ export function renderSeccompProfile(): string {
   const names = Object.values(ALLOWED).flatMap((text) => text.trim().split(/\s+/));
   const syscalls: readonly Rule[] = [
     { names, action: "SCMP_ACT_ALLOW" },
-    ...FAMILIES.internet.map((family) => allow("socket", is(0, family))),
+    allow("socket", is(0, FAMILIES.unix)),
+    ...FAMILIES.internet.flatMap((family) =>
+      TRANSPORTS.map(([type, protocol]) =>
+        allow("socket", is(0, family), isType(type), is(2, protocol)),
+      ),
+    ),
     allow("socket", is(0, FAMILIES.netlink), is(2, NETLINK_ROUTE)),
     allow("socketpair", is(0, FAMILIES.unix)),
     // The masked bits must be none.

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
-import { type BottleError, LaunchError, messageOf, systemCode } from "../../base/errors.ts";
+import { BottleError, LaunchError, messageOf, systemCode } from "../../base/errors.ts";
 import { ignore } from "../../base/log.ts";
 import type { Engine, EngineStream, ExecBody } from "../../engine/contract.ts";
 import type { ExitStatus } from "../../process/exec.ts";
@@ -124,7 +124,8 @@ async function greet(
 async function endOf(waiting: Promise<number>): Promise<ExitStatus> {
   try {
     return exitStatusOf(await waiting);
-  } catch {
+  } catch (error) {
+    if (!(error instanceof BottleError) && systemCode(error) === undefined) throw error;
     return { exitCode: undefined, signal: "SIGKILL" };
   }
 }

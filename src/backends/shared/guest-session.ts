@@ -13,10 +13,15 @@ import { goneError, notStarted, unexpected } from "./guest-failure.ts";
 /** Time for a program to be executed; a machine that swaps may need some of it. */
 const START_MS = 30_000;
 
+/** What a session is started with; without a `cwd` in the one that whoever takes the order has for its agent. */
+export interface OrderedSession extends Omit<SessionOptions, "cwd"> {
+  readonly cwd: SessionOptions["cwd"] | undefined;
+}
+
 /** Starts a program. Throws LaunchError `launch.agent` with details.code when it cannot be executed. */
 export async function startSession(
   mux: Mux<GuestReport, GuestOrder>,
-  options: SessionOptions,
+  options: OrderedSession,
 ): Promise<Session> {
   const session = new GuestSession(mux, options);
   session.start(options);
@@ -40,7 +45,7 @@ class GuestSession implements Session {
   readonly #start = Promise.withResolvers<void>();
   readonly #exit = Promise.withResolvers<ExitStatus>();
 
-  constructor(mux: Mux<GuestReport, GuestOrder>, options: SessionOptions) {
+  constructor(mux: Mux<GuestReport, GuestOrder>, options: OrderedSession) {
     this.#program = JSON.stringify(options.argv[0] ?? "");
     this.started = this.#start.promise;
     this.exited = this.#exit.promise;
@@ -56,8 +61,8 @@ class GuestSession implements Session {
     this.stderr = this.#channel.readable("stderr");
   }
 
-  start(options: SessionOptions): void {
-    const { argv, env, cwd, stdio } = options;
+  start(options: OrderedSession): void {
+    const { argv, env, cwd = "", stdio } = options;
     try {
       this.#channel.send({ kind: "exec", argv: [...argv], env: { ...env }, cwd, stdio });
     } catch (error) {

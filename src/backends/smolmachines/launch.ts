@@ -2,7 +2,7 @@
  * Launches a machine: recorded before it is made, checked before it starts, answered by guest-init before anything else. Whatever
  * is acquired is released again when a later step fails.
  */
-import { readFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
@@ -208,9 +208,16 @@ function explainStart(
   });
 }
 
+/** Only the end: whatever the image prints goes there. The directory is smolvm's user's, who could put a link or a pipe there. */
 function readTail(path: string): string {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   try {
-    return readFileSync(path, "utf8").slice(-MAX_LOG_BYTES);
+    const file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    using _close = { [Symbol.dispose]: () => closeSync(file) };
+    const { size } = fstatSync(file);
+    const end = Buffer.alloc(Math.min(size, MAX_LOG_BYTES));
+    const read = readSync(file, end, 0, end.length, size - end.length);
+    return end.toString("utf8", 0, read);
   } catch (error) {
     if (systemCode(error) === undefined) throw error;
     return "";

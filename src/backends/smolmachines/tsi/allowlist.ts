@@ -2,7 +2,7 @@
  * The filter of a machine, forced into smolvm's own records between create and start: this family accepts `--allow-cidr` with
  * `--from` and drops it. One row in one transaction, read back by another connection; anything unexpected refuses the machine.
  */
-import { chownSync, lstatSync } from "node:fs";
+import { lchownSync, lstatSync } from "node:fs";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import * as z from "zod/mini";
@@ -125,12 +125,12 @@ function requireOwnFile({ file, owner }: AllowlistRow): void {
     throw refused(`${file} is not the file that smolvm made`);
 }
 
-/** Files that SQLite makes beside a database belong to who opened it first. */
+/** Files that SQLite makes beside a database belong to who opened it first. Where a link was put in their place, it alone is given. */
 function giveBack({ file, owner }: AllowlistRow): void {
   if (process.getuid?.() !== 0) return;
   for (const suffix of ["-wal", "-shm"]) {
     try {
-      chownSync(`${file}${suffix}`, owner.uid, owner.gid);
+      lchownSync(`${file}${suffix}`, owner.uid, owner.gid);
     } catch (error) {
       if (systemCode(error) !== "ENOENT") throw error;
     }

@@ -1,6 +1,6 @@
 /** What is done in a machine by smolvm's own exec and copy, with the patience that this family needs. */
 import { randomBytes } from "node:crypto";
-import { chownSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, fchownSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../../../base/clock.ts";
 import { LaunchError } from "../../../base/errors.ts";
@@ -77,14 +77,24 @@ export async function forwardEnv(
   const own = parseHostPath(join(stateDir, file));
   const path = `${GUEST_INBOX}/${file}`;
   try {
-    writeFileSync(own, renderEnv(env), { mode: 0o600, flag: "wx" });
     const { access } = smolvm;
-    if (access.kind === "dropped") chownSync(own, access.uid, access.gid);
+    writeFor(access, own, renderEnv(env));
     const what = "variables not copied into the machine";
     await smolvm.command(renderCopy(access, own, { machine: name, path }), { what, signal });
     return path;
   } finally {
     rmSync(own, { force: true });
+  }
+}
+
+/** By descriptor: the directory is smolvm's user's, who could put a link in the file's place before root gives it away. */
+function writeFor(access: Smolvm["access"], path: HostPath, text: string): void {
+  const file = openSync(path, "wx", 0o600);
+  try {
+    writeFileSync(file, text);
+    if (access.kind === "dropped") fchownSync(file, access.uid, access.gid);
+  } finally {
+    closeSync(file);
   }
 }
 

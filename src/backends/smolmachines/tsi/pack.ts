@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { createWriteStream, existsSync, lstatSync, mkdirSync } from "node:fs";
-import { chmod, chown, copyFile, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { chmod, chown, cp, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { BugError, LaunchError, systemCode } from "../../../base/errors.ts";
@@ -114,8 +114,11 @@ async function takeOver(made: string, pack: HostPath, scratch: HostPath): Promis
     await rename(made, whole);
   } catch (error) {
     if (systemCode(error) !== "EXDEV") throw error;
-    await copyFile(made, whole);
+    await cp(made, whole, { verbatimSymlinks: true });
   }
+  // Here nobody else writes: what was a file where smolvm's user writes may be a link by now.
+  if (!lstatSync(whole).isFile())
+    throw new LaunchError("launch.image", "smolvm's user replaced the pack");
   if (process.getuid?.() === 0) await chown(whole, 0, 0);
   // Below our private cache; smolvm as another user reads it through a mount of its own.
   await chmod(whole, 0o644);
