@@ -314,6 +314,9 @@ describe("a bottle in the background", requires("bwrap", "userns"), () => {
     writeFileSync(file, text.replace('"deny"', '"allow"'));
     const end = await run("audit", "verify", slug);
     expect(end.code).toBeGreaterThan(0);
+    const edited = text.slice(0, text.indexOf('"deny"')).split("\n").length;
+    expect(end.stderr).toContain(`line ${edited} or its follower was changed`);
+    expect(end.stderr).toContain(`lines before ${edited} are as they were written`);
     writeFileSync(file, text);
     expect((await run("audit", "verify", slug)).code).toBe(0);
     const head = `${text.trim().split("\n").length}:${"0".repeat(64)}`;
