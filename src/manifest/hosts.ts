@@ -5,6 +5,7 @@
 import { parseAuthority } from "../policy/authority.ts";
 import { refuseHostPattern } from "../policy/host-pattern.ts";
 import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from "../policy/ip-address.ts";
+import { classifyAddress, isForbiddenForResolve } from "../policy/network.ts";
 import { fault, hasControl, ok, type Parsed } from "./parsed.ts";
 
 /** A host and port of a route. */
@@ -104,7 +105,18 @@ export function canonicalAddress(text: string): string | undefined {
   return ipv6 === undefined ? undefined : formatIpv6(ipv6);
 }
 
-/** Parses `address[:port]`, a value of `egress.resolve`; a name is refused, because it would be looked up again. */
+/** Parses a value of `egress.resolve`; what egress never dials is refused here, where the operator sees it. */
+export function parseResolution(text: string): Parsed<Endpoint> {
+  const parsed = parseEndpoint(text);
+  if (parsed.kind === "fault" || !isForbiddenForResolve(parsed.value.address)) return parsed;
+  const kind = classifyAddress(parsed.value.address);
+  const seen = ["public", "private", "loopback", "cgnat"].includes(kind)
+    ? "is an IPv6 address that carries an IPv4 address"
+    : `is a ${kind} address`;
+  return fault(`${seen}, which egress never reaches`, "a public, private or loopback address");
+}
+
+/** Parses `address[:port]`; a name is refused, because it would be looked up again. */
 export function parseEndpoint(text: string): Parsed<Endpoint> {
   const bare = canonicalAddress(text);
   if (bare !== undefined) return ok({ address: bare, port: undefined });
@@ -126,8 +138,8 @@ export function parseProxyUrl(text: string): Parsed<string> {
     return fault("is not a URL", expected);
   }
   const url = new URL(text);
-  if (url.protocol !== "http:" && url.protocol !== "https:") {
-    return fault("is not an http or https URL", expected);
+  if (url.protocol !== "http:") {
+    return fault("is not an http URL", expected, "egress speaks plain http CONNECT to its proxy");
   }
   if (url.username !== "" || url.password !== "") {
     return fault("holds a user or password", expected);

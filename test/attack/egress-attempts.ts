@@ -50,7 +50,6 @@ export const HOSTS: readonly Row[] = [
   ["the proxy itself, by CONNECT", connect("egress:9099"), DENIED],
   ["the proxy without a proxy request", get("/", "127.0.0.1:9099"), MALFORMED],
   ["the metadata service by name", connect("metadata.google.internal:443"), DENIED],
-  ["a granted name that leads to the metadata service", get("http://private.attack.test/latest/", "private.attack.test"), { status: 403, reason: "address-forbidden", kind: "request" }],
   ["a NUL in the name", connect("open.attack.test\0.evil.test:443"), MALFORMED],
   ["a user before the name", connect("open.attack.test@evil.attack.test:443"), NO_NAME],
   ["a percent-encoded name", connect("%65vil.attack.test:443"), NO_NAME],
