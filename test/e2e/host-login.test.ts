@@ -108,7 +108,7 @@ egress:
     [
       "has run out",
       () => login(OLD, Date.now() - 1000),
-      /ran out at 20/,
+      /has run out at 20/,
       /run claude on this machine/,
     ],
     [
