@@ -69,7 +69,7 @@ export function requireValid(
   const ended = new Date(login.expiresAtMs).toISOString();
   throw new LaunchError(
     "launch.host-login",
-    `the login of ${provider} cannot be used: ${path} ran out at ${ended}`,
+    `the login of ${provider} cannot be used: ${path} has run out at ${ended}`,
     { hint: `${providerNamed(provider)?.hostLogin?.renewal ?? "log in again"}, then start again` },
   );
 }

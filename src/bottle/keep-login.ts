@@ -76,7 +76,10 @@ export class LoginKeeper implements Disposable {
       this.#expiresAtMs = login.expiresAtMs;
       if (token.reveal() !== this.#value) await this.#handOn(token);
       else if (why === "refused") this.#tell("refused", "the API no longer takes it");
-      else if (login.expiresAtMs <= clock.now()) this.#tell("expired", "it has run out");
+      else if (login.expiresAtMs <= clock.now()) {
+        const ended = new Date(login.expiresAtMs).toISOString();
+        this.#tell("expired", `it has run out at ${ended}`);
+      }
     } catch (error) {
       log.warn("host login", { provider: ref.provider, error: messageOf(error) });
       // A file in the middle of being written is read again soon; one that is gone is told when it is needed.

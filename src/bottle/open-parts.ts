@@ -1,9 +1,9 @@
 /** Opens what a bottle consists of: its authority, its bundle, its guest. Each is owned by the scope it is given. */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { chmod, chown, readFile } from "node:fs/promises";
+import { chmod, chown } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { AttachmentValues, Guest, GuestResources } from "../backends/contract.ts";
-import { HostError, LaunchError, ManifestError, messageOf, systemCode } from "../base/errors.ts";
+import { HostError, LaunchError, messageOf, systemCode } from "../base/errors.ts";
 import type { Scope } from "../base/scope.ts";
 import { Secret, type Secrets } from "../base/secret.ts";
 import type { BundleHandle, BundleStage } from "../bundle/contract.ts";
@@ -22,6 +22,7 @@ import { hostWriteError } from "./claim.ts";
 import type { LaunchState } from "./launch.ts";
 import type { BottlePlan } from "./plan.ts";
 import { loginSlots } from "./resolve-credential.ts";
+import { readUpstreamCa } from "./upstream-ca.ts";
 
 /** Days a bottle's authority is valid; a resumed bottle gets a new one. */
 const AUTHORITY_DAYS = 30;
@@ -69,7 +70,7 @@ export async function openBundle(
   const authority = makeAuthority();
   const secrets = new Map(options.secrets);
   secrets.set(CA_KEY_SLOT, new Secret(CA_KEY_SLOT, authority.keyPem));
-  const upstreamCa = await Promise.all(plan.upstreamCaFiles.map(readCaFile));
+  const upstreamCa = readUpstreamCa(plan);
   const handle = await options.ports.bundleHost.launch(plan.bundle, {
     ports: options.ports,
     secrets,
@@ -150,23 +151,6 @@ function recordedProcess(process: { readonly pid: number; readonly startTime: st
   start_time: string;
 } {
   return { pid: process.pid, start_time: process.startTime };
-}
-
-async function readCaFile(path: string): Promise<string> {
-  try {
-    const pem = await readFile(path, "utf8");
-    if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
-  } catch (cause) {
-    throw new ManifestError(
-      "manifest.unreadable",
-      `egress.upstream_ca cannot be read: ${path}: ${systemCode(cause) ?? "unknown"}`,
-      { cause },
-    );
-  }
-  throw new ManifestError(
-    "manifest.unreadable",
-    `egress.upstream_ca holds no certificate: ${path}; PEM is expected`,
-  );
 }
 
 /** The guest and what it was given as workspace. */

@@ -37,6 +37,16 @@ describe("--allow", () => {
     expect(hint).toContain("--allow my-host.internal");
   });
 
+  it.each(["*", "*.com", "*.example.com", "a.*.example.com", "*.com:8443"])(
+    "has one message for the wildcard %s",
+    (text) => {
+      const { message, hint } = refusal(text);
+      expect(message).toContain("has a wildcard, which --allow does not take");
+      expect(hint).toMatch(/^name the host/);
+      expect(hint.includes("egress.routes")).toBe(text === "*.example.com");
+    },
+  );
+
   it.each([
     ["https://api.example.com/v1", "--allow api.example.com"],
     ["http://api.example.com:8080", "--allow api.example.com:8080"],

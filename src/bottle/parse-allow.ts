@@ -7,6 +7,7 @@ const EXAMPLES = "for example --allow registry.example.com or --allow registry.e
 
 /** The host that is granted. Throws UsageError. */
 export function parseAllow(text: string): HostPort {
+  if (text.includes("*")) throw wildcardError(text);
   const parsed = parseRouteHost(text);
   if (parsed.kind === "fault") {
     throw new UsageError(
@@ -15,11 +16,17 @@ export function parseAllow(text: string): HostPort {
       { hint: hintFor(text) },
     );
   }
-  if (!parsed.value.host.startsWith("*.")) return parsed.value;
-  throw new UsageError(
+  return parsed.value;
+}
+
+/** One message for every wildcard; where a bottle file would take it, that is said. */
+function wildcardError(text: string): UsageError {
+  const isRoute = parseRouteHost(text).kind === "ok";
+  const route = `, or write "- host: '${text}'" under egress.routes of the bottle file`;
+  return new UsageError(
     "usage.invalid",
-    `--allow ${quote(text)} has a wildcard; one host by its whole name is expected`,
-    { hint: `name the host, or write "- host: '${text}'" under egress.routes of the bottle file` },
+    `--allow ${quote(text)} has a wildcard, which --allow does not take; one host by its whole name is expected`,
+    { hint: `name the host, ${EXAMPLES}${isRoute ? route : ""}` },
   );
 }
 

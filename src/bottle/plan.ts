@@ -14,7 +14,7 @@ import type { LaunchError } from "../base/errors.ts";
 import type { BottleId, GuestPath, HostPath } from "../base/ids.ts";
 import type { BottlePaths, HomePaths } from "../base/paths.ts";
 import type { BundlePlan } from "../bundle/contract.ts";
-import type { HostVariable, TokenRef } from "../manifest/types.ts";
+import type { HostVariable, Provenance, TokenRef } from "../manifest/types.ts";
 import type { EgressPolicy } from "../policy/egress.ts";
 import type { HostLogin } from "../providers/host-login.ts";
 import type { ProvisionedFile } from "../providers/provider.ts";
@@ -93,6 +93,8 @@ export interface BottlePlan {
   readonly etc: Readonly<Record<string, string>>;
   /** PEM files read at launch and trusted for upstreams. */
   readonly upstreamCaFiles: readonly HostPath[];
+  /** Where they are named. */
+  readonly upstreamCaFrom: Provenance | undefined;
   readonly agent: AgentPlan;
   readonly keep: boolean;
   /** Where the operator stands: cwd of the command, recorded. */

@@ -4,6 +4,7 @@ import type { Backend, BackendPorts, Shortage } from "../backends/contract.ts";
 import { systemCode } from "../base/errors.ts";
 import { exportCommand, missingVariables } from "./missing-inputs.ts";
 import type { BottlePlan, SecretPlan } from "./plan.ts";
+import { missingUpstreamCa } from "./upstream-ca.ts";
 
 /** What a look at the machine found about a plan. */
 export interface StartPreview {
@@ -32,6 +33,7 @@ export async function previewStart(
     ...seen,
     ...shortVariables(plan.secrets, ports.env),
     ...plan.secrets.flatMap(shortFile),
+    ...missingUpstreamCa(plan),
     ...(isHeadless ? plan.secrets.flatMap(shortAnswer) : []),
   ];
   const questions = isHeadless ? [] : plan.secrets.flatMap(describeQuestion);

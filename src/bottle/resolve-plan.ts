@@ -85,6 +85,7 @@ export function resolvePlan(manifest: Manifest, facts: Facts, options: StartOpti
     skills: resolveSkills(manifest, facts, provider),
     etc: guestEtc({ hostname: id, doors, doorAddress: doorAddressOf(attachment, network) }),
     upstreamCaFiles: bottle.egress.upstreamCa,
+    upstreamCaFrom: bottle.egress.upstreamCaFrom,
     agent: {
       ...resolveSession(manifest, provider, described, options),
       cwd: workdir,

@@ -9,6 +9,7 @@ import { bringBackCommand } from "./bring-back.ts";
 import { cleanLine } from "./clean-text.ts";
 import type { Palette } from "./output.ts";
 import { requireFound } from "./slugs.ts";
+import { readLastWarning } from "./warnings.ts";
 
 /** What the owner answered; null when the bottle does not run, or its owner does not answer. */
 interface Live {
@@ -44,6 +45,8 @@ export interface BottleInfo {
     Record<"state" | "home" | "workspace" | "logs" | "audit" | "run", string>
   >;
   readonly live: Live | null;
+  /** What a running bottle last needed the operator for, while that stands. */
+  readonly warning: string | null;
   /** The commands that go on from here. */
   readonly next: readonly string[];
 }
@@ -57,6 +60,8 @@ export async function describeBottleInfo(home: HomePaths, slug: string): Promise
       hint: `bot-bottle audit show ${slug}`,
     });
   }
+  const paths = pathsOf(home, slug, record);
+  const isRunning = listed.status === "running";
   return {
     kind: "bottle",
     slug,
@@ -76,8 +81,9 @@ export async function describeBottleInfo(home: HomePaths, slug: string): Promise
     exit_signal: record.exit_signal,
     kept: record.kept,
     owner_pid: record.owner?.pid ?? null,
-    paths: pathsOf(home, slug, record),
-    live: listed.status === "running" ? await askOwner(home, slug) : null,
+    paths,
+    live: isRunning ? await askOwner(home, slug) : null,
+    warning: (isRunning ? readLastWarning(paths.logs) : undefined) ?? null,
     next: nextCommands(listed, record),
   };
 }
@@ -124,6 +130,7 @@ export function renderBottle(info: BottleInfo, color: Palette): string {
     `${color.bold(info.slug)}: ${info.status}`,
     row("agent", `${info.agent_name} (${info.provider}) in ${info.bottle_names.join(" + ")}`),
     row("backend", info.backend),
+    ...(info.warning === null ? [] : [row("warning", info.warning)]),
     row("started", info.started_at),
     ...(end === null ? [] : [row("ended", `${info.ended_at} with ${end}`.trim())]),
     ...(info.kept === "" ? [] : [row("work kept", info.kept)]),

@@ -1,7 +1,9 @@
-/** Turns launch steps into progress lines, shown only when a step takes long. */
+/** Turns launch steps into progress lines, shown only when a step takes long, and what needs the operator into warnings. */
 import { dirname } from "node:path";
+import type { Logger } from "../base/log.ts";
 import { type BottleEvent, type EventHub, type LaunchStep, providerNamed } from "../index.ts";
 import type { Output } from "./output.ts";
+import { logRecovery, logWarning, type WarningTopic } from "./warnings.ts";
 
 /** A step is worth a line when it takes longer than this, in milliseconds. */
 const SLOW_STEP_MS = 1000;
@@ -20,8 +22,16 @@ const STEP_TEXT: Readonly<Record<LaunchStep, string>> = {
   running: "running",
 };
 
+/** Where a bottle's warnings go. */
+interface Watch {
+  readonly output: Output;
+  /** The owner's log: the only place where a detached bottle's warnings are seen. */
+  readonly log: Logger;
+}
+
 /** Follows a launch until the hub ends. */
-export async function followProgress(events: EventHub, output: Output): Promise<void> {
+export async function followProgress(events: EventHub, watch: Watch): Promise<void> {
+  const { output } = watch;
   let timer: NodeJS.Timeout | undefined;
   for await (const event of events.subscribe()) {
     if (event.kind === "step") {
@@ -37,36 +47,48 @@ export async function followProgress(events: EventHub, output: Output): Promise<
     } else {
       // Who says what is done makes a step's own line, which would come later, wrong.
       if (event.kind === "progress") clearTimeout(timer);
-      sayEvent(event, output);
+      sayEvent(event, watch);
     }
   }
   clearTimeout(timer);
 }
 
+/** Not silenced by --quiet: the bottle does not do what it is there for until somebody acts. */
+function warn({ output, log }: Watch, topic: WarningTopic, text: string, hint?: string): void {
+  logWarning(log, topic, hint === undefined ? text : `${text}; ${hint}`);
+  output.error(output.color.yellow(`bot-bottle: ${text}`));
+  if (hint !== undefined) output.error(`hint: ${hint}`);
+}
+
 type AuditEvent = Extract<BottleEvent, { kind: "audit" }>;
 
 /** Only somebody outside can make room. */
-function sayAudit({ state, detail, path }: AuditEvent, output: Output): void {
-  if (state === "recovered") return output.note("bot-bottle: the audit log is written again");
+function sayAudit({ state, detail, path }: AuditEvent, watch: Watch): void {
+  if (state === "recovered") {
+    const text = "the audit log is written again";
+    logRecovery(watch.log, "audit", text);
+    watch.output.error(`bot-bottle: ${text}`);
+    return;
+  }
   const what = `the audit log cannot be written: ${detail}; nothing leaves the bottle meanwhile`;
-  output.note(output.color.yellow(`bot-bottle: ${what}`));
-  output.note(`hint: make room in ${dirname(path)}`);
+  warn(watch, "audit", what, `make room in ${dirname(path)}`);
 }
 
 type CredentialEvent = Extract<BottleEvent, { kind: "credential" }>;
 
 /** Who must do what: nothing in the bottle, and nothing of ours, can log in. */
-function sayLogin({ name, detail }: CredentialEvent, output: Output): void {
+function sayLogin({ state, name, detail }: CredentialEvent, watch: Watch): void {
+  if (state === "renewed") return logRecovery(watch.log, "login", `the ${name}: ${detail}`);
   const provider = name.split(" ")[0] ?? "";
   const renewal = providerNamed(provider)?.hostLogin?.renewal ?? "log in again on this machine";
-  output.note(output.color.yellow(`bot-bottle: the ${name}: ${detail}`));
-  output.note(`hint: ${renewal}; the bottle takes the new login by itself`);
+  const hint = `${renewal}; the bottle takes the new login by itself`;
+  warn(watch, "login", `the ${name}: ${detail}`, hint);
 }
 
-function sayEvent(event: BottleEvent, output: Output): void {
-  if (event.kind === "progress") output.progress(`bot-bottle: ${event.detail}`);
+function sayEvent(event: BottleEvent, watch: Watch): void {
+  if (event.kind === "progress") watch.output.progress(`bot-bottle: ${event.detail}`);
   if (event.kind === "bundle-restarted")
-    output.note(output.color.yellow(`bot-bottle: the bundle was restarted: ${event.reason}`));
-  if (event.kind === "audit") sayAudit(event, output);
-  if (event.kind === "credential" && event.state !== "renewed") sayLogin(event, output);
+    warn(watch, "bundle", `the bundle was restarted: ${event.reason}`);
+  if (event.kind === "audit") sayAudit(event, watch);
+  if (event.kind === "credential") sayLogin(event, watch);
 }

@@ -54,7 +54,7 @@ export async function runBottle(
   await using eventsFile = await openEventsFile(options.eventsFile, events, (text) =>
     io.output.note(text),
   );
-  const following = followProgress(events, io.output);
+  const following = followProgress(events, { output: io.output, log });
   try {
     // A bottle without a watcher never sees our descriptors.
     await using relays =

@@ -79,6 +79,7 @@ function resolveEgress(layer: BottleLayer): EgressSpec {
     routes: toList(layer.routes),
     resolve: toRecord(layer.resolve),
     upstreamCa: scalars.upstreamCa?.value ?? [],
+    upstreamCaFrom: scalars.upstreamCa?.from,
     upstreamProxy: scalars.upstreamProxy?.value,
     pipelock: scalars.pipelock?.value ?? "off",
     log: scalars.log?.value ?? 0,

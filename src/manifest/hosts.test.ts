@@ -1,6 +1,6 @@
 // One spelling per host: what two parsers could read differently never becomes a route.
 import { expect, it } from "vitest";
-import { parseEndpoint, parseProxyUrl, parseRouteHost } from "./hosts.ts";
+import { parseEndpoint, parseProxyUrl, parseResolve, parseRouteHost } from "./hosts.ts";
 
 it.each([
   ["api.example.com", "api.example.com", undefined],
@@ -90,7 +90,25 @@ it.each([
 });
 
 it.each([
+  "169.254.169.254",
+  "169.254.1.1:80",
+  "0.0.0.0",
+  "224.0.0.1",
+  "[fe80::1]:80",
+  "::ffff:10.0.0.1",
+])("%j is an address that nothing may be resolved to", (text) => {
+  const parsed = parseResolve(text);
+  expect(parsed.kind === "fault" && parsed.seen).toMatch(/which egress never reaches$/);
+});
+
+it.each(["127.0.0.1:8443", "10.1.2.3", "93.184.216.34", "[::1]:443", "100.64.0.1", "fd00::1"])(
+  "%j may be resolved to",
+  (text) => expect(parseResolve(text).kind).toBe("ok"),
+);
+
+it.each([
   "socks5://p.example",
+  "https://p.example:3128",
   "http://u:p@p.example",
   "http://p.example/x",
   "p.example:3128",

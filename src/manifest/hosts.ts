@@ -6,6 +6,7 @@ import { parseAuthority } from "../policy/authority.ts";
 import type { Resolution } from "../policy/egress.ts";
 import { refuseHostPattern } from "../policy/host-pattern.ts";
 import { parseIpv6 } from "../policy/ip-address.ts";
+import { classifyAddress, isForbiddenForResolve } from "../policy/network.ts";
 import { parsePort, parseResolution } from "../policy/resolution.ts";
 import { fault, hasControl, ok, type Parsed } from "./parsed.ts";
 
@@ -85,7 +86,18 @@ function splitHost(text: string): Parsed<{ name: string; port: number | undefine
 
 const ENDPOINT = "an address such as 127.0.0.1, 127.0.0.1:8443 or [::1]:8443";
 
-/** Parses `address[:port]`, a value of `egress.resolve`; a name is refused, because it would be looked up again. */
+/** Parses a value of `egress.resolve`; what egress never dials is refused here, where the operator sees it. */
+export function parseResolve(text: string): Parsed<Resolution> {
+  const parsed = parseEndpoint(text);
+  if (parsed.kind === "fault" || !isForbiddenForResolve(parsed.value.address)) return parsed;
+  const kind = classifyAddress(parsed.value.address);
+  const seen = ["public", "private", "loopback", "cgnat"].includes(kind)
+    ? "is an IPv6 address that carries an IPv4 address"
+    : `is a ${kind} address`;
+  return fault(`${seen}, which egress never reaches`, "a public, private or loopback address");
+}
+
+/** Parses `address[:port]`; a name is refused, because it would be looked up again. */
 export function parseEndpoint(text: string): Parsed<Resolution> {
   const to = parseResolution(text);
   if (to === "no-address") return fault("is not an address", ENDPOINT);
@@ -99,8 +111,8 @@ export function parseProxyUrl(text: string): Parsed<string> {
     return fault("is not a URL", expected);
   }
   const url = new URL(text);
-  if (url.protocol !== "http:" && url.protocol !== "https:") {
-    return fault("is not an http or https URL", expected);
+  if (url.protocol !== "http:") {
+    return fault("is not an http URL", expected, "egress speaks plain http CONNECT to its proxy");
   }
   if (url.username !== "" || url.password !== "") {
     return fault("holds a user or password", expected);

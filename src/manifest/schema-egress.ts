@@ -2,7 +2,7 @@
 import * as z from "zod/mini";
 import { field, keys, list, option, parsed, parsedText } from "./fields.ts";
 import { parsePathText } from "./host-paths.ts";
-import { parseEndpoint, parseHostName, parseProxyUrl, parseRouteHost } from "./hosts.ts";
+import { parseHostName, parseProxyUrl, parseResolve, parseRouteHost } from "./hosts.ts";
 import { parseTokenName } from "./names.ts";
 import {
   parseArgument,
@@ -205,7 +205,7 @@ export const egressSchema = keys({
     { default: 0 },
   ),
   resolve: option(
-    z.record(parsedText(parseHostName), parsedText(parseEndpoint)),
+    z.record(parsedText(parseHostName), parsedText(parseResolve)),
     "Addresses of names, instead of DNS; the only way to a private address. Grants nothing without a route.",
     { examples: [{ "api.example.com": "127.0.0.1:18443" }] },
   ),

@@ -87,6 +87,7 @@ export interface EgressSpec {
     Record<string, { readonly address: string; readonly port: number | undefined }>
   >;
   readonly upstreamCa: readonly HostPath[];
+  readonly upstreamCaFrom: Provenance | undefined;
   readonly upstreamProxy: string | undefined;
   readonly pipelock: "required" | "auto" | "off";
   readonly log: 0 | 1 | 2;

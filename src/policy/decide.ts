@@ -31,6 +31,8 @@ export type Decision =
 
 /** Name of the rule that stands when no route does. */
 export const DEFAULT_RULE = "default-deny";
+/** Name of the rule that addresses are refused by. */
+export const ADDRESS_RULE = "forbidden-address";
 
 /** Makes a denial. */
 export function deny(reason: ReasonCode, rule: string, explanation: string): Deny {
@@ -70,14 +72,24 @@ function refuseHost(policy: EgressPolicy, authority: Authority): Decision {
   return { verdict: deny("host-not-allowed", DEFAULT_RULE, explanation), route: undefined };
 }
 
+/** No route names an address, so that none is advised: a name that `egress.resolve` leads there is the way. */
+function refuseAddress(authority: Authority): Decision {
+  const asked = formatAuthority(authority);
+  const how = "ask for a host name; the operator leads one to an address with egress.resolve";
+  const explanation = `${asked} is an address, and no route can name one; ${how} of the bottle file`;
+  return { verdict: deny("address-forbidden", ADDRESS_RULE, explanation), route: undefined };
+}
+
 /** Judges CONNECT: a tunnel is for https, and its requests are judged one by one when they come. */
 export function decideConnect(policy: EgressPolicy, authority: Authority): Decision {
+  if (authority.kind !== "name") return refuseAddress(authority);
   const [route] = routesFor(policy, "https", authority);
   return route === undefined ? refuseHost(policy, authority) : allow(route);
 }
 
 /** Judges one request. */
 export function decideRequest(policy: EgressPolicy, request: PolicyRequest): Decision {
+  if (request.authority.kind !== "name") return refuseAddress(request.authority);
   const routes = routesFor(policy, request.scheme, request.authority);
   const [first] = routes;
   if (first === undefined) return refuseHost(policy, request.authority);
@@ -203,7 +215,7 @@ export function decideAddresses(
   const hint = isResolved
     ? "egress.resolve cannot lead there"
     : `where this is meant, add "${authority.host}: <address>" under egress.resolve of the bottle file`;
-  const rule = isResolved ? "egress.resolve" : "forbidden-address";
+  const rule = isResolved ? "egress.resolve" : ADDRESS_RULE;
   const explanation = `${formatAuthority(authority)} leads to a ${kind} address, which a bottle must not reach; ${hint}`;
   return deny("address-forbidden", rule, explanation);
 }

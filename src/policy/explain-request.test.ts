@@ -51,7 +51,12 @@ it.each([
   ["https://example.com/", "GET", "host-not-allowed default-deny"],
   ["https://api.example.com:8443/", "GET", "allowed egress.routes[2]"],
   ["https://api.example.com:9/", "GET", "host-not-allowed default-deny"],
-  ["https://127.0.0.1/", "GET", "host-not-allowed default-deny"],
+  ["https://127.0.0.1/", "GET", "address-forbidden forbidden-address"],
+  ["http://[::1]:8080/", "GET", "address-forbidden forbidden-address"],
+  ["http://2130706433/", "GET", "address-forbidden forbidden-address"],
+  ["wss://api.example.com/v1/x", "GET", "allowed egress.routes[0]"],
+  ["ws://other.example.com/", "GET", "allowed egress.routes[1]"],
+  ["ws://other.example.com:443/", "GET", "host-not-allowed default-deny"],
   ["http://api.example.com/v1", "GET", "plain-http-credential egress.routes[0]"],
   ["https://other.example.com/x.git/git-receive-pack", "POST", "git-push-refused egress.routes[1]"],
   ["https://api.example.com/v1/../x", "GET", "bad-request egress.protocol"],
@@ -64,6 +69,14 @@ it.each([
 });
 
 describe("an explanation", () => {
+  it("shows an address as it is written, and does not advise a route to it", () => {
+    const { asked, verdict } = explain("https://[::1]/");
+    expect(asked).toBe("GET https://[::1]/");
+    const why = verdict.kind === "deny" ? verdict.explanation : "";
+    expect(why).toMatch(/^\[::1\]:443 is an address.*egress\.resolve/);
+    expect(why).not.toMatch(/--allow|egress\.routes/);
+  });
+
   it("says of each rule for the host why it fits or not", () => {
     const { asked, considered, credential } = explain("https://api.example.com/v2", "POST");
     expect(asked).toBe("POST https://api.example.com/v2");

@@ -105,15 +105,18 @@ function explainIntrospection(request: PolicyRequest): RequestExplanation {
   };
 }
 
+const URL_FORM = /^(https?|wss?):\/\/([^/?#]*)([/?][^#]*)?(?:#.*)?$/i;
+
 function readRequest({ method, url, headers }: AskedRequest): PolicyRequest | Deny {
   if (!isMethod(method)) {
     return deny("bad-request", PROTOCOL, "the method is not one of HTTP; use one that is");
   }
-  const match = /^(https?):\/\/([^/?#]*)([/?][^#]*)?(?:#.*)?$/i.exec(url);
+  const match = URL_FORM.exec(url);
   if (match === null) {
     return deny("bad-request", PROTOCOL, "this is no http or https URL; write https://host/path");
   }
-  const scheme: Scheme = match[1]?.toLowerCase() === "http" ? "http" : "https";
+  // A WebSocket's handshake is a request like any other.
+  const scheme: Scheme = /^(?:http|ws)$/i.test(match[1] ?? "") ? "http" : "https";
   const parsed = parseAuthority(match[2] ?? "", scheme);
   if (!parsed.ok) {
     return deny("bad-authority", PROTOCOL, `${parsed.reason}; name one host and at most one port`);

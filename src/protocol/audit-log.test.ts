@@ -187,6 +187,20 @@ describe("verification", () => {
     expect(await verifyAudit(path)).toMatchObject({ ok: false, line });
   });
 
+  it("says from which line on nothing is proven", async () => {
+    fill(5);
+    const whole = readFileSync(path, "utf8");
+    writeFileSync(path, whole.replace('"/2"', '"/9"'));
+    expect(await verifyAudit(path)).toMatchObject({ ok: false, line: 4, from: 3 });
+    writeFileSync(path, whole.replace('"seq":2', '"seq":7'));
+    expect(await verifyAudit(path)).toMatchObject({ ok: false, line: 3, from: 3 });
+    writeFileSync(path, whole.replace(/"prev":"[0-9a-f]{64}"/, `"prev":"${"1".repeat(64)}"`));
+    expect(await verifyAudit(path)).toMatchObject({ ok: false, line: 1, from: 1 });
+    const head = { seq: 2, hash: "1".repeat(64) };
+    writeFileSync(path, whole);
+    expect(await verifyAudit(path, { head })).toMatchObject({ ok: false, line: 3, from: 1 });
+  });
+
   it("finds truncation only against a head that was noted elsewhere", async () => {
     fill(4);
     const log = open();

@@ -38,10 +38,19 @@ function brokenLine(path: string, number: number): ProtocolError {
   });
 }
 
-/** What verification found; `line` is 1-based, `seq` is the number the line should have. */
+/**
+ * What verification found; `line` is 1-based, `seq` is the number the line should have. A line's content is proven by its
+ * follower only: `from` is the first line that may not be as it was written, which can lie before `line`.
+ */
 export type AuditVerdict =
   | { readonly ok: true; readonly lines: number; readonly head: AuditHead }
-  | { readonly ok: false; readonly seq: number; readonly line: number; readonly why: string };
+  | {
+      readonly ok: false;
+      readonly seq: number;
+      readonly line: number;
+      readonly from: number;
+      readonly why: string;
+    };
 
 /**
  * Checks order and content of every line. Truncation at the end and wholesale rewriting show only against a `head`
@@ -67,7 +76,9 @@ class ChainCheck {
   #last: AuditHead = { seq: -1, hash: GENESIS_HASH };
   /** Hash of the last line that follows the schema. */
   #lastWhole = GENESIS_HASH;
-  /** Number of the first line since then that does not. */
+  /** Seq of that line. */
+  #lastWholeSeq = -1;
+  /** Seq of the first line since then that does not. */
   #torn: number | undefined;
 
   constructor(head: AuditHead | undefined) {
@@ -82,17 +93,21 @@ class ChainCheck {
     if (fault !== undefined) return fault;
     const hash = hashLine(bytes);
     this.#torn = line === undefined ? (this.#torn ?? seq) : undefined;
-    if (line !== undefined) this.#lastWhole = hash;
+    if (line !== undefined) {
+      this.#lastWhole = hash;
+      this.#lastWholeSeq = seq;
+    }
     this.#last = { seq, hash };
     if (this.#head?.seq !== seq || this.#head.hash === hash) return undefined;
-    return failAt(seq, "it is not the line that the given head names");
+    // Whoever writes all lines anew makes a chain that fits.
+    return failAt(seq, "it is not the line that the given head names", 0);
   }
 
   end(): AuditVerdict {
     const last = this.#last;
     if (this.#torn !== undefined) return failAt(this.#torn, NOT_A_LINE);
     if (this.#head !== undefined && this.#head.seq > last.seq) {
-      return failAt(last.seq, "the log ends before the given head");
+      return failAt(last.seq, "the log ends before the given head", last.seq);
     }
     return { ok: true, lines: last.seq + 1, head: last };
   }
@@ -101,17 +116,26 @@ class ChainCheck {
     if (this.#torn !== undefined) {
       if (line.reason !== TORN_LINE_REASON) return failAt(this.#torn, NOT_A_LINE);
       if (line.rule !== `after:${this.#lastWhole}`) {
-        return failAt(seq, "it does not name the last whole line before it");
+        const why = `it does not name the last whole line before it; line ${this.#lastWholeSeq + 1} or line ${seq + 1} was changed`;
+        return failAt(seq, why, this.#lastWholeSeq);
       }
     }
-    if (line.seq !== seq) return failAt(seq, `its seq is ${line.seq}; ${seq} is expected`);
-    if (line.prev === this.#last.hash) return undefined;
-    return failAt(seq, "its prev is not the hash of the line before");
+    const isNext = line.prev === this.#last.hash;
+    if (line.seq !== seq) {
+      const why = `its seq is ${line.seq}; ${seq} is expected`;
+      return failAt(seq, why, isNext ? seq : seq - 1);
+    }
+    return isNext ? undefined : failAt(seq, explainPrev(seq));
   }
 }
 
-function failAt(seq: number, why: string): AuditVerdict {
-  return { ok: false, seq, line: seq + 1, why };
+const explainPrev = (seq: number): string =>
+  seq === 0
+    ? "its prev is not that of a first line"
+    : `its prev is not the hash of line ${seq}; line ${seq} or its follower was changed`;
+
+function failAt(seq: number, why: string, from: number = seq - 1): AuditVerdict {
+  return { ok: false, seq, line: seq + 1, from: Math.max(0, from) + 1, why };
 }
 
 interface RawLine {

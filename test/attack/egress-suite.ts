@@ -2,7 +2,7 @@
 // or leak credentials, and to make the proxy and a server disagree about a request. Observed at a sink outside.
 import { createHash } from "node:crypto";
 import { expect, it } from "vitest";
-import { type EgressAttack, type Expected, request, TOKENS } from "../support/egress-attack.ts";
+import { type EgressAttack, request, TOKENS } from "../support/egress-attack.ts";
 import { requires } from "../support/requires.ts";
 import {
   ADDRESSES,
@@ -24,8 +24,11 @@ import {
 
 /** Defines the tests; `attack` gives the bottle once it runs. */
 export function egressSuite(attack: () => EgressAttack): void {
-  const check = (attempt: Row[1], expected: Expected): Promise<unknown> =>
-    attack().refused(typeof attempt === "function" ? attempt(attack()) : attempt, expected);
+  const check = (attempt: Row[1], expected: Row[2]): Promise<unknown> =>
+    attack().refused(
+      typeof attempt === "function" ? attempt(attack()) : attempt,
+      typeof expected === "function" ? expected(attack()) : expected,
+    );
 
   it("lets through what was granted, with the credential put in outside", async () => {
     const { env, sink } = attack();

@@ -271,6 +271,19 @@ describe("a bottle in the background", requires("bwrap", "userns"), () => {
     expect((await run("audit", "verify", slug)).code).toBe(0);
   });
 
+  it("tells those who ask that its bundle was restarted", async () => {
+    const { live } = json(await run("info", slug, "--json"));
+    process.kill(live.bundle_pid, "SIGKILL");
+    const said = "the bundle was restarted";
+    await vi.waitFor(async () => {
+      expect(await ok("logs", slug, "--part", "owner")).toContain(said);
+      expect(json(await run("info", slug, "--json")).live?.restarts).toBe(1);
+    }, 10_000);
+    expect(await ok("info", slug)).toContain(said);
+    expect((await run("list", "active")).stderr).toContain(`${slug}: ${said}`);
+    expect(JSON.parse(await ok("list", "--json")).bottles[0].warning).toContain(said);
+  });
+
   it("is not taken for a leftover", async () => {
     expect(await ok("cleanup", "--yes")).not.toContain(slug);
     expect(await ok("exec", slug, "--", "/bin/echo", "alive")).toBe("alive\n");
@@ -314,6 +327,9 @@ describe("a bottle in the background", requires("bwrap", "userns"), () => {
     writeFileSync(file, text.replace('"deny"', '"allow"'));
     const end = await run("audit", "verify", slug);
     expect(end.code).toBeGreaterThan(0);
+    const edited = text.slice(0, text.indexOf('"deny"')).split("\n").length;
+    expect(end.stderr).toContain(`line ${edited} or its follower was changed`);
+    expect(end.stderr).toContain(`lines before ${edited} are as they were written`);
     writeFileSync(file, text);
     expect((await run("audit", "verify", slug)).code).toBe(0);
     const head = `${text.trim().split("\n").length}:${"0".repeat(64)}`;

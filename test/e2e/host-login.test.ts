@@ -108,7 +108,7 @@ egress:
     [
       "has run out",
       () => login(OLD, Date.now() - 1000),
-      /ran out at 20/,
+      /has run out at 20/,
       /run claude on this machine/,
     ],
     [
@@ -163,6 +163,10 @@ egress:
     expect(after.code).toBe(77);
     const odd = await home.run(["policy", "explain", slug, url, "--method", "B D"]);
     expect([odd.code, failureOf(odd).message]).toEqual([64, expect.stringMatching(/is no method/)]);
+    for (const text of ["example.com", "ftp://example.com/", "https://a b/", "https://"]) {
+      const malformed = await home.run(["policy", "explain", slug, text]);
+      expect([malformed.code, failureOf(malformed).code]).toEqual([64, "usage.invalid"]);
+    }
     expect(after.stdout.toString()).toMatch(/^refused \(host-not-allowed\) by default-deny/);
     expect((await home.run(["policy", "show", slug])).stdout.toString()).toMatch(
       /^provider\.claude: api\.anthropic/,

@@ -152,7 +152,6 @@ export async function openEgressAttack(place: Place): Promise<EgressAttack> {
       ].map((name) => [`${name}.attack.test`, https]),
     ),
     "plain.attack.test": `${host}:${sink.httpPort}`,
-    "private.attack.test": "169.254.169.254:80",
     "one.wild.attack.test": https,
     "api.wild.attack.test": https,
   };
@@ -173,7 +172,6 @@ egress:
       auth: { scheme: query, name: service_key, token_ref: QUERY_TOKEN }
     - host: open.attack.test
     - host: plain.attack.test
-    - host: private.attack.test
     - host: wrong.attack.test
     - host: stranger.attack.test
     - { host: git.attack.test, git: { fetch: true } }

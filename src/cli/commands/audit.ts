@@ -8,7 +8,7 @@ import { LineSplitter } from "../../base/lines.ts";
 import { type HomePaths, listBottles } from "../../index.ts";
 import type { AuditLine } from "../../protocol/audit.ts";
 import { type AuditHead, MAX_AUDIT_LINE_BYTES, parseAuditLine } from "../../protocol/audit-log.ts";
-import { readAudit, verifyAudit } from "../../protocol/audit-read.ts";
+import { type AuditVerdict, readAudit, verifyAudit } from "../../protocol/audit-read.ts";
 import { cleanLine } from "../clean-text.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import { endedStatus } from "../exit.ts";
@@ -163,16 +163,7 @@ async function verify(
   }
   const head = parseHead(flagText(flags, "head"));
   const verdict = await verifyAudit(path, head === undefined ? {} : { head });
-  if (!verdict.ok) {
-    throw new ProtocolError(
-      "protocol.audit",
-      `the log of ${slug} is broken at line ${verdict.line}: ${verdict.why}`,
-      {
-        hint: `look at ${path}; everything before that line is as it was written`,
-        details: { line: verdict.line, seq: verdict.seq, why: verdict.why },
-      },
-    );
-  }
+  if (!verdict.ok) throw brokenChain(verdict, slug, path);
   const { lines } = verdict;
   const end = `${verdict.head.seq}:${verdict.head.hash}`;
   if (isSet(flags, "json")) output.json({ ok: true, slug, lines, head: end });
@@ -183,6 +174,20 @@ async function verify(
   if (head === undefined)
     output.note("without --head the end could have been cut off, or everything rewritten");
   return 0;
+}
+
+/** Claims of the lines before the fault no more than the chain proves. */
+function brokenChain(
+  { line, seq, from, why }: Extract<AuditVerdict, { readonly ok: false }>,
+  slug: string,
+  path: string,
+): ProtocolError {
+  const proven = from === 1 ? "" : `; lines before ${from} are as they were written`;
+  return new ProtocolError(
+    "protocol.audit",
+    `the log of ${slug} is broken at line ${line}: ${why}`,
+    { hint: `look at ${path}${proven}`, details: { line, seq, from, why } },
+  );
 }
 
 function parseHead(text: string | undefined): AuditHead | undefined {

@@ -1,5 +1,7 @@
 /** `list`: the agents that can be started, or the bottles that exist. */
 import { messageOf } from "../../base/errors.ts";
+import { parseBottleId } from "../../base/ids.ts";
+import { bottlePaths } from "../../base/paths.ts";
 import {
   type ListedBottle,
   listBottles,
@@ -12,6 +14,7 @@ import { renderColumns } from "../columns.ts";
 import type { Command, CommandIo, ParsedArgs } from "../command.ts";
 import type { CliEnv } from "../env.ts";
 import { isSet } from "../flags/read.ts";
+import { readLastWarning } from "../warnings.ts";
 
 /** The command `list`. */
 export const listCommand: Command = {
@@ -43,7 +46,12 @@ async function runList({ args, flags }: ParsedArgs, io: CommandIo): Promise<numb
   const bottles = (await listBottles(io.env.home)).filter((bottle) => isWanted(bottle, what));
   if (isJson || what === undefined) {
     const { agents, warnings } = await describeAgents(io.env);
-    if (isJson) io.output.json({ agents, bottles: bottles.map(describeBottle), warnings });
+    if (isJson)
+      io.output.json({
+        agents,
+        bottles: bottles.map((it) => describeListed(it, io.env)),
+        warnings,
+      });
     else printAgents(agents, warnings, io);
   } else printBottles(bottles, what, io);
   return 0;
@@ -92,6 +100,16 @@ async function describeAgent(
   }
 }
 
+function describeListed(bottle: ListedBottle, env: CliEnv): Record<string, unknown> {
+  return { ...describeBottle(bottle), warning: warningOf(bottle, env) ?? null };
+}
+
+/** What a bottle needs the operator for; an ended one needs nothing any more. */
+function warningOf({ slug, status }: ListedBottle, { home }: CliEnv): string | undefined {
+  if (status !== "running") return undefined;
+  return readLastWarning(bottlePaths(home, parseBottleId(slug), home.run).logs);
+}
+
 /** A bottle under the names of its record. */
 export function describeBottle(bottle: ListedBottle): Record<string, unknown> {
   return {
@@ -134,7 +152,11 @@ function firstLine(text: string): string {
   return second === undefined ? first : `${first} ${second.trim()}`;
 }
 
-function printBottles(bottles: readonly ListedBottle[], what: string, { output }: CommandIo): void {
+function printBottles(
+  bottles: readonly ListedBottle[],
+  what: string,
+  { env, output }: CommandIo,
+): void {
   const rows = bottles.map((bottle) => [
     bottle.backend,
     bottle.slug,
@@ -143,6 +165,11 @@ function printBottles(bottles: readonly ListedBottle[], what: string, { output }
     bottle.status === "dead" ? "dead (run bot-bottle cleanup)" : (bottle.kept ?? bottle.status),
   ]);
   for (const line of renderColumns(rows.map((row) => row.map(cleanLine)))) output.print(line);
+  for (const bottle of bottles) {
+    const warning = warningOf(bottle, env);
+    if (warning !== undefined)
+      output.error(output.color.yellow(cleanLine(`${bottle.slug}: ${warning}`)));
+  }
   if (bottles.length > 0) return;
   output.note(what === "kept" ? "no work is kept" : "nothing is running");
 }

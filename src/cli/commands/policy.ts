@@ -25,7 +25,7 @@ export const policyCommand: Command = {
   name: "policy",
   summary: "show what a bottle may reach, and why",
   description:
-    "show: the routes of an agent before its start, or of a bottle as it was started. explain: which rule decides about a request, and why the others do not; it ends with 0 where the request is allowed and with 77 where it is refused. What a body holds, where a name leads and what is left of a budget shows only when a request is made.",
+    "show: the routes of an agent before its start, or of a bottle as it was started. explain: which rule decides about a request, and why the others do not; it ends with 0 where the request is allowed and with 77 where it is refused. A WebSocket is judged by the request that opens it. Not judged are bodies, secrets in host, target and headers, where a name leads, and what is left of a budget: that shows only when a request is made.",
   isInterruptible: true,
   args: [
     { name: "action", summary: "what to do", choices: ["show", "explain"] },
@@ -86,6 +86,7 @@ async function runPolicy({ args, flags }: ParsedArgs, io: CommandIo): Promise<nu
       hint: `bot-bottle policy explain ${name} https://example.com/`,
     });
   }
+  refuseMalformed(url);
   const method = parseMethod(flagText(flags, "method") ?? "GET");
   const headers = flagList(flags, "header").map(parseHeader);
   const explanation = explainRequest(policy, { method, url, headers });
@@ -145,6 +146,19 @@ function show(policy: EgressPolicy, flags: ParsedArgs["flags"], { output }: Comm
   );
   output.print([...(routes.length === 0 ? ["no host"] : routes), ...resolve].join("\n"));
   return 0;
+}
+
+const PROTOCOLS: readonly string[] = ["https:", "http:", "wss:", "ws:"];
+
+/** What no client could ask for is no request that is refused, but a mistake on the command line. */
+function refuseMalformed(url: string): void {
+  const parsed = URL.parse(url);
+  if (parsed !== null && PROTOCOLS.includes(parsed.protocol) && parsed.hostname !== "") return;
+  throw new UsageError(
+    "usage.invalid",
+    `"${cleanLine(url)}" is no URL of a request; https://host/path is expected`,
+    { hint: "schemes are https, http, wss and ws" },
+  );
 }
 
 /** RFC 9110, 5.6.2. */

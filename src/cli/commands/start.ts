@@ -65,7 +65,7 @@ export const startCommand: Command = {
       completes: "file",
       summary: "write steps and decisions as JSON lines",
     },
-    { name: "quiet", short: "q", summary: "no notes of bot-bottle on stderr" },
+    { name: "quiet", short: "q", summary: "no notes of bot-bottle on stderr, only warnings" },
   ],
   examples: [
     {

@@ -34,7 +34,7 @@ export function found(finding: Finding | Unjudged, rule: string): Deny {
   return deny(
     "secret-found",
     rule,
-    `${what}; a known secret does not leave, use its placeholder instead`,
+    `${what}; a known secret does not leave: send its placeholder where it has one, otherwise leave it out`,
   );
 }
 

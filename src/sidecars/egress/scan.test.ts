@@ -105,6 +105,7 @@ describe("scanning", () => {
   ])("finds a secret in the %s", async (_name, more) => {
     const result = await run(more);
     expect(result).toMatchObject({ kind: "deny", reason: "secret-found", rule: "r" });
+    expect(JSON.stringify(result)).toContain("where it has one, otherwise leave it out");
     expect(JSON.stringify(result)).not.toContain(SECRET);
   });
 

@@ -97,10 +97,6 @@ function authorizeTunnel(url: string, state: EgressState): AuthorizedTunnel | De
   if (isIntrospection(authority)) return { ...authority, rule: INTROSPECTION_RULE };
   const { verdict, route } = decideConnect(state.config.policy, authority);
   if (verdict.kind === "deny") return verdict;
-  if (authority.kind !== "name") {
-    const why = `${formatAuthority(authority)} is an address; connect to a host name`;
-    return deny("address-forbidden", verdict.rule, why);
-  }
   const isScanned = route?.scansOutbound !== false;
   const found = isScanned ? scanHost(authority.host, verdict.rule, state.scanPolicy) : undefined;
   return found ?? { ...authority, rule: verdict.rule };
