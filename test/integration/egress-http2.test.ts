@@ -26,13 +26,17 @@ class Upstream2 {
   readonly seen: { path: string; headers: http2.IncomingHttpHeaders; body: Buffer }[] = [];
   sessions = 0;
   resets = 0;
-  readonly server = http2.createSecureServer({ ...leafFor(HOST), allowHTTP1: false });
+  readonly server: http2.Http2SecureServer;
   handler = (stream: http2.ServerHttp2Stream, _headers: http2.IncomingHttpHeaders): void => {
     stream.respond({ ":status": 200, "content-type": "text/plain" });
     stream.end("hello over h2\n");
   };
   port = 0;
   readonly #open = new Set<http2.ServerHttp2Session>();
+
+  constructor(settings: http2.Settings = {}) {
+    this.server = http2.createSecureServer({ ...leafFor(HOST), allowHTTP1: false, settings });
+  }
 
   async listen(): Promise<this> {
     this.server.on("session", (session) => {
@@ -93,6 +97,14 @@ async function openSession(host = HOST): Promise<http2.ClientHttp2Session> {
   const session = http2.connect(`https://${host}`, { createConnection: () => socket });
   session.on("error", () => undefined);
   return session;
+}
+
+/** Leads the host to another upstream. */
+async function resolveTo(port: number): Promise<void> {
+  const { config, daemon } = egress;
+  const resolve = { ...config.policy.resolve, [HOST]: { address: "127.0.0.1", port } };
+  const next = { ...config, policy: { ...config.policy, resolve } };
+  expect(await daemon.reload(next)).toEqual({ ok: true });
 }
 
 interface Answer2 {
@@ -181,6 +193,43 @@ describe("HTTP/2", () => {
     expect(sent.status).toBe(200);
     expect(old.seen.at(-1)?.body.toString()).toBe("some body");
     session.close();
+  });
+
+  it("waits for a stream where an upstream takes few, and gets the next that is free", async () => {
+    const slow = await new Upstream2({ maxConcurrentStreams: 1 }).listen();
+    const held: http2.ServerHttp2Stream[] = [];
+    slow.handler = (stream) => void held.push(stream);
+    await resolveTo(slow.port);
+    const session = await openSession();
+    const asked: Promise<Answer2>[] = [];
+    while (asked.length < 64) {
+      asked.push(ask2(session, { ":path": "/" }));
+      await expect.poll(() => held.length, { interval: 1 }).toBe(asked.length);
+    }
+    expect(slow.sessions).toBe(64);
+    while (asked.length < 70) asked.push(ask2(session, { ":path": "/late" }));
+    const late = async (): Promise<number> =>
+      (await egress.audit()).filter((it) => it.path === "/late").length;
+    await expect.poll(late).toBe(6);
+    slow.handler = (stream) => {
+      stream.respond({ ":status": 200 });
+      stream.end();
+    };
+    for (const stream of held) slow.handler(stream, {});
+    expect(new Set((await Promise.all(asked)).map((it) => it.status))).toEqual(new Set([200]));
+    session.destroy();
+    await slow.close();
+  });
+
+  it("is answered where the upstream ends its session before it takes a request", async () => {
+    const gone = await new Upstream2().listen();
+    gone.server.on("session", (session) => session.close());
+    await resolveTo(gone.port);
+    const session = await openSession();
+    expect((await ask2(session, { ":path": "/" })).status).toBe(502);
+    expect((await egress.audit()).at(-1)).toMatchObject({ reason: "upstream-failed" });
+    session.destroy();
+    await gone.close();
   });
 
   it("is not offered to an upstream for a guest that speaks HTTP/1.1", async () => {

@@ -96,6 +96,12 @@ export class Endpoint implements LinkOwner {
     this.#left();
   }
 
+  /** Takes back what was handed out and not used. */
+  giveBack(link: UpstreamLink): void {
+    if (link instanceof UpstreamConnection) this.onFree(link);
+    else if (link instanceof UpstreamSession && link.hasRoom) this.#onRoom(link);
+  }
+
   closeIdle(): void {
     for (const connection of [...this.#idle]) connection.close();
     for (const session of this.#sessions) session.close();
@@ -125,15 +131,26 @@ export class Endpoint implements LinkOwner {
     const speaksHttp2 = "alpnProtocol" in socket && socket.alpnProtocol === "h2";
     if (options.offersHttp2) this.#speaksHttp2 = speaksHttp2;
     if (!speaksHttp2) return new UpstreamConnection(socket, sweeper, this);
+    let isHandedOut = false;
     const session = new UpstreamSession(socket, options.authority.host, {
       sweeper,
       onClosed: (closed) => {
         this.#sessions.delete(closed);
-        this.#left();
+        if (isHandedOut) this.#left();
       },
+      onRoom: (free) => this.#onRoom(free),
     });
     this.#sessions.add(session);
     await session.ready;
+    if (session.isGone) throw new DialError("upstream-failed", "the connection was closed");
+    isHandedOut = true;
     return session;
+  }
+
+  /** A stream has ended: somebody may wait for one. */
+  #onRoom(session: UpstreamSession): void {
+    const at = this.waiting.findIndex((it) => it.options.offersHttp2);
+    const [waiter] = at < 0 ? [] : this.waiting.splice(at, 1);
+    waiter?.resolve(session);
   }
 }

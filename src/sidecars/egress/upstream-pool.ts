@@ -5,7 +5,6 @@
 import { type Authority, formatAuthority, type Scheme } from "../../policy/authority.ts";
 import { DialError } from "./dial.ts";
 import { Endpoint, MAX_SOCKETS_PER_AUTHORITY, type OpenOptions } from "./endpoint.ts";
-import { UpstreamConnection } from "./http1/upstream-connection.ts";
 import type { UpstreamLink } from "./message.ts";
 import { Sweeper } from "./sweeper.ts";
 
@@ -50,8 +49,8 @@ export class UpstreamPool {
 
   /** Takes back what was taken or opened and not used. */
   giveBack(key: string, link: UpstreamLink): void {
-    if (link instanceof UpstreamConnection) this.#endpoints.get(key)?.onFree(link);
-    else if (this.isRetired) this.closeIdle(key);
+    if (this.isRetired) this.closeIdle(key);
+    this.#endpoints.get(key)?.giveBack(link);
   }
 
   /** Closes idle connections to an endpoint: one of them was found dead. */

@@ -8,6 +8,14 @@ import { renderFields } from "./fields.ts";
 import { http2, MAX_STREAMS, UPSTREAM_SESSION } from "./node-http2.ts";
 import { UpstreamStream } from "./upstream-stream.ts";
 
+/** Who keeps sessions. */
+export interface SessionWatch {
+  readonly sweeper: Sweeper;
+  readonly onClosed: (session: UpstreamSession) => void;
+  /** A stream has ended, and another may be opened. */
+  readonly onRoom: (session: UpstreamSession) => void;
+}
+
 /** One session. */
 export class UpstreamSession implements UpstreamLink, Limited {
   readonly version = "2";
@@ -16,18 +24,16 @@ export class UpstreamSession implements UpstreamLink, Limited {
   deadline = 0;
   readonly #session: ClientHttp2Session;
   readonly #sweeper: Sweeper;
+  readonly #watch: SessionWatch;
   #open = 0;
   #isReady = false;
   #isClosing = false;
   #used = 0;
 
-  constructor(
-    socket: Socket,
-    host: string,
-    watch: { readonly sweeper: Sweeper; readonly onClosed: (session: UpstreamSession) => void },
-  ) {
+  constructor(socket: Socket, host: string, watch: SessionWatch) {
     const { sweeper, onClosed } = watch;
     this.#sweeper = sweeper;
+    this.#watch = watch;
     this.#session = http2().connect(`https://${host}`, {
       ...UPSTREAM_SESSION,
       createConnection: () => socket,
@@ -50,15 +56,20 @@ export class UpstreamSession implements UpstreamLink, Limited {
     });
   }
 
+  /** Whether it takes no further stream, whatever becomes of those that are open. */
+  get isGone(): boolean {
+    return this.#isClosing || this.#session.closed || this.#session.destroyed;
+  }
+
   /** Whether another stream may be opened. */
   get hasRoom(): boolean {
-    if (!this.#isReady || this.#isClosing || this.#session.closed || this.#session.destroyed)
-      return false;
+    if (!this.#isReady || this.isGone) return false;
     const theirs = this.#session.remoteSettings.maxConcurrentStreams ?? MAX_STREAMS;
     return this.#open < Math.min(theirs, MAX_STREAMS);
   }
 
   send(head: ForwardHead, receiver: AnswerReceiver, whole: Buffer | undefined): ForwardBody {
+    if (this.isGone) return failed(receiver);
     const hasBody = whole !== undefined || head.framing.kind === "stream" || lengthOf(head) > 0;
     const stream = this.#session.request(fieldsOf(head), { endStream: !hasBody });
     this.#follow(stream);
@@ -86,12 +97,20 @@ export class UpstreamSession implements UpstreamLink, Limited {
     stream.once("close", () => {
       this.#open -= 1;
       if (this.#open === 0) this.#touch();
+      if (this.hasRoom) this.#watch.onRoom(this);
     });
   }
 
   #touch(): void {
     this.deadline = this.#sweeper.after(IDLE_KEPT_MS);
   }
+}
+
+/** It went between being handed out and being used: nothing was sent, so that the request may be sent another way. */
+function failed(receiver: AnswerReceiver): ForwardBody {
+  queueMicrotask(() => receiver.fail(new Error("the session was closed"), true));
+  const ignored = (): void => undefined;
+  return { write: () => true, flush: ignored, end: ignored, reset: ignored };
 }
 
 const lengthOf = ({ framing }: ForwardHead): number =>
