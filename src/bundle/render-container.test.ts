@@ -116,6 +116,10 @@ describe("a bundle's container", () => {
           "SecurityOpt": [
             "no-new-privileges",
           ],
+          "Sysctls": {
+            "net.ipv4.conf.all.accept_source_route": "0",
+            "net.ipv4.ip_forward": "0",
+          },
           "Tmpfs": {
             "/tmp": "rw,noexec,nosuid,nodev,size=16777216",
           },
