@@ -2,10 +2,12 @@
  * Proves a guest before any agent code runs: isolation from outside and from inside, at once; every door must answer and
  * nothing else may. Any doubt ends the launch.
  */
+
 import { createServer } from "node:net";
 import type { AttachmentValues, Guest } from "../backends/contract.ts";
 import { LaunchError } from "../base/errors.ts";
 import { Scope } from "../base/scope.ts";
+import { logHint } from "../bundle/log-tail.ts";
 import { notIsolated } from "./not-isolated.ts";
 import type { BottlePlan } from "./plan.ts";
 
@@ -116,7 +118,7 @@ export async function verifyDoors(
         "launch.door",
         `door ${door.name} does not answer from inside the guest: "${answer}"`,
         {
-          hint: "see bot-bottle logs, then run bot-bottle doctor",
+          hint: logHint(plan.bundle.logFile),
           details: { door: door.name, port },
         },
       );

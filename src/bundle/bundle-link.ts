@@ -2,6 +2,7 @@
  * One life of a bundle, seen from its owner: the control pipe, whatever carries it. Invariant: secrets travel on the control
  * pipe only, and a life that did not become ready is over before its failure is reported.
  */
+
 import { readFileSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { withDeadline } from "../base/deadline.ts";
@@ -17,6 +18,7 @@ import {
 } from "../protocol/bundle.ts";
 import { encodeFrame, FrameDecoder } from "../protocol/frame.ts";
 import { type BundleContext, type BundlePlan, READY_DEADLINE_MS } from "./contract.ts";
+import { logHint } from "./log-tail.ts";
 
 /** How long a daemon may take to lay a new policy over the old one. */
 export const RELOAD_DEADLINE_MS = 5_000;
@@ -64,7 +66,7 @@ export async function openBundleLink(
     await carrier.kill();
     if (context.signal?.aborted === true) throw error;
     throw new SidecarError("sidecar.start", `bundle did not start: ${messageOf(error)}`, {
-      hint: `read ${plan.logFile}`,
+      hint: logHint(plan.logFile),
       details: { log: tailOf(plan.logFile) },
       cause: error,
     });

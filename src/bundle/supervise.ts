@@ -2,6 +2,7 @@
  * Keeps a bundle alive for its owner, whatever runs it: a life that died is followed by another, within bounds, and then the
  * bundle is given up for good. Invariant: while no life is ready no door accepts, and after giving up no door is left.
  */
+
 import type { AttachmentValues } from "../backends/contract.ts";
 import { messageOf, SidecarError } from "../base/errors.ts";
 import { ignore } from "../base/log.ts";
@@ -21,6 +22,7 @@ import {
   MAX_RESTARTS,
   RESTART_WINDOW_MS,
 } from "./contract.ts";
+import { logHint } from "./log-tail.ts";
 import { createRestartBudget } from "./restart-budget.ts";
 
 type Configure = Extract<BundleOrder, { kind: "configure" }>;
@@ -177,7 +179,7 @@ class SupervisedBundle implements BundleHandle {
         "sidecar.died",
         `bundle died for good: ${reason}; at most ${limit} are made`,
         {
-          hint: `read ${this.#supervision.plan.logFile}`,
+          hint: logHint(this.#supervision.plan.logFile),
         },
       ),
     );

@@ -59,6 +59,14 @@ describe("a dry run", () => {
     expect(texts).toMatch(/ASKED is asked for.*headless.* -> .*export ASKED=/);
   });
 
+  it("names an upstream root that cannot be used, and where it is written", async () => {
+    home.bottle("box", `${COMMAND}\negress:\n  upstream_ca: [no-such.pem]`);
+    const { missing } = await preview(["--backend", "bubblewrap"]);
+    expect(missing.map(({ what }) => what)).toEqual([
+      expect.stringMatching(/upstream_ca does not exist: .*no-such\.pem, named in .*box\.md:\d+$/),
+    ]);
+  });
+
   it("says that programs are missing", async () => {
     const { missing } = await preview(["--backend", "bubblewrap"], { PATH: "/nowhere" });
     expect(missing[0]).toMatchObject({

@@ -46,7 +46,7 @@ const MEANINGS: readonly Meaning[] = [
     pattern: /connection to VM lost|is not running/,
     code: "launch.backend",
     text: "the machine is gone",
-    hint: "start the bottle again; see bot-bottle logs",
+    hint: "start the bottle again, or run bot-bottle doctor",
   },
   {
     pattern: /already exists or is being created|already exists/,

@@ -4,7 +4,7 @@
  */
 import { systemCode } from "../../base/errors.ts";
 import { type Authority, formatAuthority } from "../../policy/authority.ts";
-import { decideAddresses, deny, resolutionOf } from "../../policy/decide.ts";
+import { ADDRESS_RULE, decideAddresses, deny, resolutionOf } from "../../policy/decide.ts";
 import type { EgressPolicy } from "../../policy/egress.ts";
 import type { Deny } from "../../policy/verdict.ts";
 
@@ -42,7 +42,7 @@ export async function locate(authority: Authority, options: LocateOptions): Prom
   const { policy } = options;
   if (authority.kind !== "name") {
     const why = `${formatAuthority(authority)} is an address; name a host, and lead it there with egress.resolve`;
-    return deny("address-forbidden", "forbidden-address", why);
+    return deny("address-forbidden", ADDRESS_RULE, why);
   }
   const pinned = resolutionOf(policy, authority);
   const answers = pinned === undefined ? await lookUp(authority, options) : [pinned.address];

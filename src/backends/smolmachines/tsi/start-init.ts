@@ -90,7 +90,7 @@ function endedEarly({ image }: GuestPlan, { exitCode, signal, said }: Ended): La
   const where = image?.kind === "dockerfile" ? `: edit ${image.dockerfile}` : "";
   const hint = why.includes("no Node.js")
     ? `add Node.js 20 or later to the image${where}`
-    : "see bot-bottle logs, then run bot-bottle doctor";
+    : "run bot-bottle doctor";
   return new LaunchError(
     "launch.guest-init",
     `the guest's first process ended before it answered: ${why}`,
