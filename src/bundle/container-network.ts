@@ -15,8 +15,8 @@ import type { BundlePorts } from "./contract.ts";
 
 const CONFLICT = 409;
 const FORBIDDEN = 403;
-/** Another process makes the same network: its name is taken before it can be found. */
-const RACE_ATTEMPTS = 5;
+/** Another process makes the same network: its name and subnet are taken before it can be found, on a busy engine for a second. */
+const RACE_ATTEMPTS = 24;
 const RACE_PAUSE_MS = 50;
 /** Time for a guest that is just ending to leave the network. */
 const LEAVE_MS = 5_000;

@@ -253,6 +253,7 @@ describe("the networks of a bundle", requires("docker"), () => {
 
   it("are made once by two who race, and removed once by two", async () => {
     using engine = await openEngine(process.env);
+    await removeNetwork(engine, name, ports);
     const made = await Promise.all(
       [1, 2, 3].map(() => ensureNetwork(engine, body("192.168.251.0/24"), systemClock)),
     );
