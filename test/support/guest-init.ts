@@ -62,6 +62,10 @@ export async function openTestGuest(options: TestGuestOptions = {}): Promise<Tes
     env,
     relays: options.relays ?? [],
     home: parseGuestPath(dir),
+  }).catch(async (error: unknown) => {
+    child.kill("SIGKILL");
+    await rm(dir, { recursive: true, force: true });
+    throw error;
   });
   return {
     link,
